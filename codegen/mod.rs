@@ -1,0 +1,72 @@
+//! The generator: structure only, no intrinsic, no dependency. See `codegen/README.md`.
+
+pub mod dwconv_f32;
+pub mod elementwise;
+pub mod gemm_f32;
+pub mod level;
+pub mod pool;
+pub mod probe;
+pub mod tables;
+pub mod transpose;
+pub mod writer;
+
+use level::Level;
+use writer::Writer;
+
+/// One emitted kernel: what the tables say of it.
+pub struct Kernel {
+    /// `gemm_f32_6x16_avx2`: the identifier and, without the level, the documentation.
+    pub name: String,
+    /// Vector registers that the inner loop needs; the budget was asserted against the level's.
+    pub registers: usize,
+}
+
+/// The kernels of one level by family, in the order of its table.
+pub struct Family {
+    /// The field of `kolibri::kernels::Kernels`.
+    pub field: &'static str,
+    pub kernels: Vec<Kernel>,
+}
+
+/// The text of every kernel of `level`, and what the tables need of it.
+pub fn emit_level(level: &Level) -> (String, Vec<Family>) {
+    let mut w = Writer::new();
+    w.line(format!("// Kernels for {}, emitted by codegen/: change the description, not this text.", level.name));
+    w.line("use super::*;");
+    w.line(format!("use crate::isa::{} as v;", level.name));
+    let families = vec![
+        gemm_f32::emit_all(&mut w, level),
+        gemm_f32::emit_gemv(&mut w, level),
+        dwconv_f32::emit_all(&mut w, level),
+        dwconv_f32::emit_taps(&mut w, level),
+        pool::emit_all(&mut w, level),
+        elementwise::emit_all(&mut w, level),
+        transpose::emit(&mut w, level),
+        probe::emit_fma(&mut w, level),
+        probe::emit_read(&mut w, level),
+    ];
+    (w.finish(), families)
+}
+
+/// Opens a kernel: its documentation, its features and its head. `what` completes the sentence "Computes".
+fn kernel_head(w: &mut Writer, level: &Level, family: &str, args: &str, what: &str, registers: usize) -> Kernel {
+    let name = format!("{family}_{}", level.name);
+    assert!(registers <= level.registers, "{name} needs {registers} registers, {} has {}", level.name, level.registers);
+    w.line("");
+    w.line(format!("/// {what}; {registers} of {} registers.", level.registers));
+    w.line("///");
+    w.line("/// # Safety");
+    if level.features.is_empty() {
+        w.line(format!("/// `p` keeps the contract of [`{args}`]."));
+    } else {
+        w.line(format!("/// The CPU has {}, and `p` keeps the contract of [`{args}`].", level.features.join(", ")));
+        w.line(format!("#[target_feature(enable = \"{}\")]", level.features.join(",")));
+    }
+    w.open(format!("pub unsafe fn {name}(p: &{args})"));
+    Kernel { name, registers }
+}
+
+/// The comma-separated list of `f(i)`.
+fn list(range: std::ops::Range<usize>, f: impl Fn(usize) -> String) -> String {
+    range.map(f).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,129 @@
+//! The tables through which kernels are reached, and the list of levels.
+
+use super::{
+    Family, Kernel,
+    level::{Fma, LEVELS, Level},
+    writer::Writer,
+};
+
+/// The enum `Level` of every architecture, so that any level can be named on any host.
+pub fn emit_levels() -> String {
+    let mut w = Writer::new();
+    w.line("/// An instruction set for which kernels are emitted, named by the last feature that it requires. Better levels");
+    w.line("/// compare greater, within an architecture.");
+    w.line("#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]");
+    w.line("#[non_exhaustive]");
+    w.open("pub enum Level");
+    for level in LEVELS {
+        let what = if level.features.is_empty() {
+            "Any CPU, by the crate `wide` and what the compiler may assume of the target".to_string()
+        } else {
+            format!("{}: {}", level.arch, level.features.join(", "))
+        };
+        w.line(format!("/// {what}."));
+        w.line(format!("{},", level.variant));
+    }
+    w.close();
+    w.line("");
+    w.open("impl Level");
+    w.line("/// Every level of every architecture, the portable one first, better ones later.");
+    let all: Vec<_> = LEVELS.iter().map(|l| format!("Level::{}", l.variant)).collect();
+    w.line(format!("pub const ALL: &[Level] = &[{}];", all.join(", ")));
+    match_level(&mut w, "The name, as in `KOLIBRI_ISA` and in kernel names.", "name", "&'static str", |l| {
+        format!("\"{}\"", l.name)
+    });
+    match_level(&mut w, "The `target_arch` that has it, or \"any\".", "arch", "&'static str", |l| {
+        format!("\"{}\"", l.arch)
+    });
+    match_level(&mut w, "Every CPU feature that its code uses.", "features", "&'static [&'static str]", |l| {
+        format!("&{:?}", l.features)
+    });
+    w.close();
+    w.finish()
+}
+
+fn match_level(w: &mut Writer, doc: &str, name: &str, ty: &str, f: impl Fn(&Level) -> String) {
+    w.line("");
+    w.line(format!("/// {doc}"));
+    w.open(format!("pub const fn {name}(self) -> {ty}"));
+    w.open("match self");
+    for l in LEVELS {
+        w.line(format!("Level::{} => {},", l.variant, f(l)));
+    }
+    w.close();
+    w.close();
+}
+
+/// For `arch`: the test of each level's features, and its table.
+pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
+    let mut w = Writer::new();
+    w.line(format!("// Tables for {arch}, emitted by codegen/tables.rs."));
+    w.line("/// The table of a level of this architecture, whether or not this CPU has it.");
+    w.open("fn table(level: Level) -> Option<&'static Kernels>");
+    w.open("match level");
+    for (level, _) in families {
+        w.line(format!("Level::{} => Some(&{}),", level.variant, level.name.to_uppercase()));
+    }
+    if families.len() < LEVELS.len() {
+        w.line("_ => None,");
+    }
+    w.close();
+    w.close();
+    w.line("");
+    w.line("/// Whether this CPU has every feature that the level's code uses.");
+    w.open("fn cpu_has(level: Level) -> bool");
+    w.open("match level");
+    for (level, _) in families {
+        let tests: Vec<_> = level.features.iter().map(|f| format!("has!(\"{f}\")")).collect();
+        let all = if tests.is_empty() { "true".into() } else { tests.join(" && ") };
+        w.line(format!("Level::{} => {all},", level.variant));
+    }
+    if families.len() < LEVELS.len() {
+        w.line("_ => false,");
+    }
+    w.close();
+    w.close();
+    w.line("");
+    w.line("/// The emitted text of a level of this architecture.");
+    w.open("fn text(level: Level) -> &'static str");
+    w.open("match level");
+    for (level, _) in families {
+        let file = format!("concat!(env!(\"OUT_DIR\"), \"/{}.rs\")", level.name);
+        w.line(format!("Level::{} => include_str!({file}),", level.variant));
+    }
+    if families.len() < LEVELS.len() {
+        w.line("_ => \"\",");
+    }
+    w.close();
+    w.close();
+    for (level, families) in families {
+        w.line("");
+        w.open(format!("static {}: Kernels = Kernels", level.name.to_uppercase()));
+        w.line(format!("level: Level::{},", level.variant));
+        w.line(format!("lanes: {},", level.lanes));
+        let fma = match level.fma {
+            Fma::Always => "true",
+            Fma::IfTarget => {
+                "cfg!(any(target_feature = \"fma\", all(target_arch = \"aarch64\", target_feature = \"neon\")))"
+            }
+        };
+        w.line(format!("fma: {fma},"));
+        w.line(format!("gemm_mr: &{:?},", level.gemm));
+        w.line(format!("gemv_panels: {},", level.gemv_panels));
+        w.line(format!("dw_pixels: &{:?},", level.dw_pixels));
+        w.line(format!("probe_fma_flops: {},", 2 * level.lanes * (level.registers - 4)));
+        for family in families {
+            w.line(format!("{}: &[", family.field));
+            for kernel in &family.kernels {
+                let Kernel { name, registers } = kernel;
+                w.line(format!(
+                    "Kernel {{ name: \"{name}\", registers: {registers}, run: generated::{}::{name} }},",
+                    level.name
+                ));
+            }
+            w.line("],");
+        }
+        w.close_with(";");
+    }
+    w.finish()
+}

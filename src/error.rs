@@ -1,0 +1,176 @@
+//! What can be wrong with a caller's arguments.
+
+use alloc::string::String;
+use core::fmt;
+
+/// A caller's mistake, found before anything is written. Each says which argument, what was expected and what came.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A slice of the wrong length.
+    Length {
+        /// The slice.
+        argument: &'static str,
+        /// Elements that it must have.
+        expected: usize,
+        /// Elements that it has.
+        got: usize,
+    },
+    /// A size that must not be zero.
+    Zero {
+        /// The size.
+        argument: &'static str,
+    },
+    /// Channels that the groups do not divide.
+    Groups {
+        /// Which channels.
+        argument: &'static str,
+        /// How many.
+        channels: usize,
+        /// Groups.
+        groups: usize,
+    },
+    /// A window that does not fit into the padded image, so that there is no output.
+    NoOutput {
+        /// Image height and width.
+        image: [usize; 2],
+        /// Height and width that the window spans, dilation included.
+        window: [usize; 2],
+        /// Padding: top, left, bottom, right.
+        padding: [usize; 4],
+    },
+    /// Padding as large as the window, so that an output would see nothing of the image.
+    Padding {
+        /// Padding: top, left, bottom, right.
+        padding: [usize; 4],
+        /// Height and width that the window spans, dilation included.
+        window: [usize; 2],
+    },
+    /// A size that does not fit `usize`.
+    Overflow {
+        /// What was computed.
+        argument: &'static str,
+    },
+    /// A pixel stride below the channels.
+    PixelStride {
+        /// The stride.
+        pixel_stride: usize,
+        /// The channels.
+        channels: usize,
+    },
+    /// A range of channels outside the image's.
+    Channels {
+        /// First channel.
+        start: usize,
+        /// One past the last channel.
+        end: usize,
+        /// Channels of the image.
+        channels: usize,
+    },
+    /// An image of the wrong shape.
+    Shape {
+        /// The image.
+        argument: &'static str,
+        /// Batch, height, width, channels that it must have.
+        expected: [usize; 4],
+        /// What it has.
+        got: [usize; 4],
+    },
+    /// The output shares memory with an input.
+    Overlap {
+        /// The input.
+        argument: &'static str,
+    },
+    /// A workspace too small for this image and this many threads.
+    Workspace {
+        /// Bytes that it must have.
+        expected: usize,
+        /// Bytes that it has.
+        got: usize,
+    },
+    /// A layout of weights that does not fit the operator, such as `hwc` where it is not depthwise.
+    WeightLayout {
+        /// The layout.
+        layout: &'static str,
+    },
+    /// Bounds of a clamp that are NaN or the wrong way round.
+    Clamp {
+        /// Lower bound.
+        min: f32,
+        /// Upper bound.
+        max: f32,
+    },
+    /// A level that this CPU lacks.
+    Level {
+        /// The level's name.
+        name: &'static str,
+    },
+    /// `KOLIBRI_ISA` names an unknown level.
+    Isa {
+        /// The name.
+        name: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn isa(name: &str) -> Error {
+        Error::Isa { name: name.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Length { argument, expected, got } => {
+                write!(f, "{argument}: expected {expected} elements, got {got}")
+            }
+            Error::Zero { argument } => write!(f, "{argument}: must not be zero"),
+            Error::Groups { argument, channels, groups } => {
+                write!(f, "{argument}: {groups} groups do not divide {channels} channels")
+            }
+            Error::NoOutput { image: [h, w], window: [kh, kw], padding } => {
+                write!(f, "image: no output, a window of {kh}x{kw} does not fit {h}x{w} padded by {padding:?}")
+            }
+            Error::Padding { padding, window: [kh, kw] } => {
+                write!(f, "padding: {padding:?} (top, left, bottom, right) is not below the window of {kh}x{kw}")
+            }
+            Error::Overflow { argument } => write!(f, "{argument}: the size overflows"),
+            Error::PixelStride { pixel_stride, channels } => {
+                write!(f, "pixel_stride: expected at least the {channels} channels, got {pixel_stride}")
+            }
+            Error::Channels { start, end, channels } => {
+                write!(f, "channels: {start}..{end} is no range within 0..{channels}")
+            }
+            Error::Shape { argument, expected, got } => {
+                write!(f, "{argument}: expected [n, h, w, c] = {expected:?}, got {got:?}")
+            }
+            Error::Overlap { argument } => write!(f, "{argument}: shares memory with the output"),
+            Error::Workspace { expected, got } => {
+                write!(f, "workspace: expected at least {expected} bytes, got {got}")
+            }
+            Error::WeightLayout { layout } => write!(f, "weights: the layout {layout} does not fit the operator"),
+            Error::Clamp { min, max } => write!(f, "activation: no clamp from {min} to {max}"),
+            Error::Level { name } => write!(f, "level: this CPU lacks {name}"),
+            Error::Isa { name } => {
+                write!(f, "KOLIBRI_ISA: unknown level '{name}', known are")?;
+                crate::Level::ALL.iter().try_for_each(|level| write!(f, " {}", level.name()))
+            }
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// `Err(Zero)` where one of the sizes is.
+pub(crate) fn non_zero(sizes: &[(&'static str, usize)]) -> Result<(), Error> {
+    match sizes.iter().find(|(_, size)| *size == 0) {
+        Some(&(argument, _)) => Err(Error::Zero { argument }),
+        None => Ok(()),
+    }
+}
+
+/// The product, or `Err(Overflow)`. Bounded so that sizes in bytes fit `isize`, as allocations and offsets must.
+pub(crate) fn product(argument: &'static str, factors: &[usize]) -> Result<usize, Error> {
+    let product = factors.iter().try_fold(1usize, |all, &factor| all.checked_mul(factor));
+    product.filter(|&all| all <= isize::MAX as usize / 64).ok_or(Error::Overflow { argument })
+}

@@ -1,0 +1,298 @@
+//! Windows that slide over images: kernel, stride, dilation, padding, groups.
+
+use crate::error::{Error, non_zero, product};
+
+/// Pixels of zeros around an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Padding {
+    /// None.
+    #[default]
+    Valid,
+    /// As TensorFlow's SAME: the output has `ceil(size / stride)` pixels, and an odd pixel of padding goes to the bottom
+    /// and the right.
+    Same,
+    /// As many as stated on each side.
+    Explicit {
+        /// Rows above.
+        top: usize,
+        /// Columns to the left.
+        left: usize,
+        /// Rows below.
+        bottom: usize,
+        /// Columns to the right.
+        right: usize,
+    },
+}
+
+impl Padding {
+    /// The same on all four sides.
+    pub const fn all(pixels: usize) -> Padding {
+        Padding::Explicit { top: pixels, left: pixels, bottom: pixels, right: pixels }
+    }
+}
+
+/// A window of `kernel` taps, `dilation` pixels apart, that moves by `stride`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Height and width in taps.
+    pub kernel: [usize; 2],
+    /// Vertical and horizontal step.
+    pub stride: [usize; 2],
+    /// Vertical and horizontal distance of taps.
+    pub dilation: [usize; 2],
+    /// Padding of the image.
+    pub padding: Padding,
+}
+
+impl Window {
+    /// Stride 1, dilation 1, no padding.
+    pub const fn new(kernel: [usize; 2]) -> Window {
+        Window { kernel, stride: [1, 1], dilation: [1, 1], padding: Padding::Valid }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        let [kernel, stride, dilation] = [self.kernel, self.stride, self.dilation];
+        non_zero(&[("kernel height", kernel[0]), ("kernel width", kernel[1])])?;
+        non_zero(&[("vertical stride", stride[0]), ("horizontal stride", stride[1])])?;
+        non_zero(&[("vertical dilation", dilation[0]), ("horizontal dilation", dilation[1])])?;
+        self.span().map(|_| ())
+    }
+
+    /// Height and width that the window covers.
+    pub(crate) fn span(&self) -> Result<[usize; 2], Error> {
+        let span = |i: usize| Ok(product("window", &[self.kernel[i] - 1, self.dilation[i]])? + 1);
+        Ok([span(0)?, span(1)?])
+    }
+
+    /// The window on an image of `h` by `w` pixels.
+    pub(crate) fn on(&self, h: usize, w: usize) -> Result<Placed, Error> {
+        let window = self.span()?;
+        let image = [h, w];
+        non_zero(&[("height", h), ("width", w)])?;
+        let [top, left, bottom, right] = match self.padding {
+            Padding::Valid => [0; 4],
+            Padding::Explicit { top, left, bottom, right } => [top, left, bottom, right],
+            Padding::Same => {
+                let total = |i: usize| {
+                    let covered = (image[i].div_ceil(self.stride[i]) - 1).saturating_mul(self.stride[i]);
+                    covered.saturating_add(window[i]).saturating_sub(image[i])
+                };
+                let (v, h) = (total(0), total(1));
+                [v / 2, h / 2, v - v / 2, h - h / 2]
+            }
+        };
+        let padding = [top, left, bottom, right];
+        let size = |i: usize, before: usize, after: usize| {
+            let overflow = Error::Overflow { argument: "padding" };
+            let padded = before.checked_add(after).and_then(|p| p.checked_add(image[i])).ok_or(overflow)?;
+            product("padded image", &[padded])?;
+            let free = padded.checked_sub(window[i]).ok_or(Error::NoOutput { image, window, padding })?;
+            Ok(free / self.stride[i] + 1)
+        };
+        Ok(Placed { h, w, oh: size(0, top, bottom)?, ow: size(1, left, right)?, padding, window })
+    }
+
+    /// Height and width of the output for an image of `h` by `w` pixels:
+    /// `(size + padding - ((kernel - 1) * dilation + 1)) / stride + 1`, rounded down.
+    ///
+    /// # Errors
+    /// Sizes of zero, and an image that, padded, is smaller than the window.
+    pub fn output_size(&self, h: usize, w: usize) -> Result<[usize; 2], Error> {
+        self.validate()?;
+        self.on(h, w).map(|placed| [placed.oh, placed.ow])
+    }
+}
+
+/// A window on an image of known size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed {
+    pub h: usize,
+    pub w: usize,
+    pub oh: usize,
+    pub ow: usize,
+    /// Top, left, bottom, right.
+    pub padding: [usize; 4],
+    pub window: [usize; 2],
+}
+
+/// The shape of a convolution: everything but the weights.
+///
+/// ```
+/// use kolibri::{ConvGeometry, Padding};
+/// // depthwise 3x3, stride 2
+/// let geometry = ConvGeometry::new(32, 32, [3, 3]).stride([2, 2]).padding(Padding::Same).groups(32);
+/// assert_eq!(geometry.output_size(112, 112), Ok([56, 56]));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvGeometry {
+    /// Input channels.
+    pub cin: usize,
+    /// Output channels.
+    pub cout: usize,
+    /// Groups: output channel `o` sees the input channels of group `o / (cout / groups)` only.
+    pub groups: usize,
+    /// The sliding window.
+    pub window: Window,
+}
+
+impl ConvGeometry {
+    /// `kernel` is height and width; stride 1, dilation 1, no padding, one group.
+    pub const fn new(cin: usize, cout: usize, kernel: [usize; 2]) -> Self {
+        ConvGeometry { cin, cout, groups: 1, window: Window::new(kernel) }
+    }
+
+    /// Vertical and horizontal stride.
+    pub const fn stride(mut self, stride: [usize; 2]) -> Self {
+        self.window.stride = stride;
+        self
+    }
+
+    /// Vertical and horizontal dilation.
+    pub const fn dilation(mut self, dilation: [usize; 2]) -> Self {
+        self.window.dilation = dilation;
+        self
+    }
+
+    /// Padding with zeros.
+    pub const fn padding(mut self, padding: Padding) -> Self {
+        self.window.padding = padding;
+        self
+    }
+
+    /// Groups.
+    pub const fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// As [`Window::output_size`].
+    ///
+    /// # Errors
+    /// As [`Window::output_size`].
+    pub fn output_size(&self, h: usize, w: usize) -> Result<[usize; 2], Error> {
+        self.window.output_size(h, w)
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        non_zero(&[("cin", self.cin), ("cout", self.cout), ("groups", self.groups)])?;
+        for (argument, channels) in [("cin", self.cin), ("cout", self.cout)] {
+            if channels % self.groups != 0 {
+                return Err(Error::Groups { argument, channels, groups: self.groups });
+            }
+        }
+        self.window.validate()?;
+        product("weights", &[self.cout, self.group_cin(), self.window.kernel[0], self.window.kernel[1]]).map(|_| ())
+    }
+
+    /// Input channels of a group.
+    pub(crate) fn group_cin(&self) -> usize {
+        self.cin / self.groups
+    }
+
+    /// Output channels of a group.
+    pub(crate) fn group_cout(&self) -> usize {
+        self.cout / self.groups
+    }
+
+    /// Taps of the kernel.
+    pub(crate) fn taps(&self) -> usize {
+        self.window.kernel[0] * self.window.kernel[1]
+    }
+
+    /// Every channel by itself, one output channel each.
+    pub(crate) fn is_depthwise(&self) -> bool {
+        self.groups == self.cin && self.cout == self.cin && self.groups > 1
+    }
+}
+
+/// What is applied to each output.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    None,
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// `min(max(x, min), max)`.
+    Clamp {
+        /// Lower bound.
+        min: f32,
+        /// Upper bound.
+        max: f32,
+    },
+    /// `x * (min(max(x + 3, 0), 6) * (1 / 6))`, each step rounded (MobileNetV3, arXiv 1905.02244).
+    HardSwish,
+}
+
+impl Activation {
+    /// The clamp that the kernels apply; infinite bounds where there is none. NaN passes through.
+    pub(crate) fn bounds(self) -> (f32, f32) {
+        match self {
+            Activation::None | Activation::HardSwish => (f32::NEG_INFINITY, f32::INFINITY),
+            Activation::Relu => (0.0, f32::INFINITY),
+            Activation::Relu6 => (0.0, 6.0),
+            Activation::Clamp { min, max } => (min, max),
+        }
+    }
+
+    pub(crate) fn validate(self) -> Result<(), Error> {
+        match self {
+            Activation::Clamp { min, max } if min.is_nan() || max.is_nan() || min > max => Err(Error::Clamp { min, max }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The weights of a convolution as they lie in the caller's model.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights<'a, T = f32> {
+    pub(crate) data: &'a [T],
+    pub(crate) layout: WeightLayout,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum WeightLayout {
+    Oihw,
+    Ohwi,
+    Hwc,
+}
+
+impl<'a, T> Weights<'a, T> {
+    /// `[cout][cin / groups][height][width]`: ONNX, PyTorch.
+    pub const fn oihw(data: &'a [T]) -> Self {
+        Weights { data, layout: WeightLayout::Oihw }
+    }
+
+    /// `[cout][height][width][cin / groups]`: TFLite's CONV_2D.
+    pub const fn ohwi(data: &'a [T]) -> Self {
+        Weights { data, layout: WeightLayout::Ohwi }
+    }
+
+    /// `[height][width][cout]`, one input channel for each output channel: TFLite's DEPTHWISE_CONV_2D.
+    pub const fn hwc(data: &'a [T]) -> Self {
+        Weights { data, layout: WeightLayout::Hwc }
+    }
+
+    pub(crate) fn validate(&self, geometry: &ConvGeometry) -> Result<(), Error> {
+        let expected = geometry.cout * geometry.group_cin() * geometry.taps();
+        if self.data.len() != expected {
+            return Err(Error::Length { argument: "weights", expected, got: self.data.len() });
+        }
+        if self.layout == WeightLayout::Hwc && geometry.group_cin() != 1 {
+            return Err(Error::WeightLayout { layout: "hwc" });
+        }
+        Ok(())
+    }
+
+    /// The weight of output channel `o`, input channel `i` of its group, at tap (`ky`, `kx`).
+    pub(crate) fn at(&self, g: &ConvGeometry, o: usize, i: usize, ky: usize, kx: usize) -> &'a T {
+        let ([kh, kw], cin) = (g.window.kernel, g.group_cin());
+        &self.data[match self.layout {
+            WeightLayout::Oihw => ((o * cin + i) * kh + ky) * kw + kx,
+            WeightLayout::Ohwi => ((o * kh + ky) * kw + kx) * cin + i,
+            WeightLayout::Hwc => (ky * kw + kx) * g.cout + o,
+        }]
+    }
+}

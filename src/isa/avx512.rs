@@ -1,0 +1,121 @@
+//! AVX-512 F, BW, DQ and VL.
+
+use core::arch::x86_64::*;
+use seq_macro::seq;
+
+pub type F32 = __m512;
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn load(p: *const f32) -> F32 {
+    // SAFETY: sixteen values, by the contract of the kernel's argument.
+    unsafe { _mm512_loadu_ps(p) }
+}
+
+/// Lanes below `n`, at most all.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn mask(n: usize) -> __mmask16 {
+    ((1u32 << n.min(16)) - 1) as __mmask16
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn load_n(p: *const f32, n: usize) -> F32 {
+    // SAFETY: a masked lane is not touched; `min(n, 16)` values, by the contract of the kernel's argument.
+    unsafe { _mm512_maskz_loadu_ps(mask(n), p) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn store(p: *mut f32, x: F32) {
+    // SAFETY: sixteen values, by the contract of the kernel's argument.
+    unsafe { _mm512_storeu_ps(p, x) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn store_n(p: *mut f32, x: F32, n: usize) {
+    // SAFETY: a masked lane is not touched; `min(n, 16)` values, by the contract of the kernel's argument.
+    unsafe { _mm512_mask_storeu_ps(p, mask(n), x) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn splat(x: f32) -> F32 {
+    _mm512_set1_ps(x)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn splat_at(p: *const f32) -> F32 {
+    // SAFETY: one value, by the contract of the kernel's argument.
+    _mm512_set1_ps(unsafe { *p })
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn add(a: F32, b: F32) -> F32 {
+    _mm512_add_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn mul(a: F32, b: F32) -> F32 {
+    _mm512_mul_ps(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn div(a: F32, b: F32) -> F32 {
+    _mm512_div_ps(a, b)
+}
+
+/// `a * b + c`, rounded once.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn fma(a: F32, b: F32, c: F32) -> F32 {
+    _mm512_fmadd_ps(a, b, c)
+}
+
+/// Bounds that pass NaN through: `max` and `min` return their second operand where either is NaN.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn clamp(x: F32, lo: F32, hi: F32) -> F32 {
+    _mm512_min_ps(hi, _mm512_max_ps(lo, x))
+}
+
+/// `x` where it is greater than `held` or NaN.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn max(held: F32, x: F32) -> F32 {
+    _mm512_mask_mov_ps(_mm512_max_ps(x, held), _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x), x)
+}
+
+/// Blocks of 4x4 within each quarter of a register, then the quarters.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn transpose(r: [F32; 16]) -> [F32; 16] {
+    let low = |a, b| _mm512_unpacklo_ps(a, b);
+    let high = |a, b| _mm512_unpackhi_ps(a, b);
+    let even = |a, b| _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+    let odd = |a, b| _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+    seq!(Q in 0..4 {
+        let [r0, r1, r2, r3] = [r[4 * Q], r[4 * Q + 1], r[4 * Q + 2], r[4 * Q + 3]];
+        let (l0, l1, h0, h1) = (low(r0, r1), low(r2, r3), high(r0, r1), high(r2, r3));
+        // Register i of quad~Q: column 4q + i of rows 4Q to 4Q + 3, for each quarter q.
+        let quad~Q = [even(l0, l1), odd(l0, l1), even(h0, h1), odd(h0, h1)];
+    });
+    let mut t = r;
+    seq!(I in 0..4 {
+        let a = _mm512_shuffle_f32x4::<0x88>(quad0[I], quad1[I]);
+        let b = _mm512_shuffle_f32x4::<0xdd>(quad0[I], quad1[I]);
+        let c = _mm512_shuffle_f32x4::<0x88>(quad2[I], quad3[I]);
+        let d = _mm512_shuffle_f32x4::<0xdd>(quad2[I], quad3[I]);
+        t[I] = _mm512_shuffle_f32x4::<0x88>(a, c);
+        t[4 + I] = _mm512_shuffle_f32x4::<0x88>(b, d);
+        t[8 + I] = _mm512_shuffle_f32x4::<0xdd>(a, c);
+        t[12 + I] = _mm512_shuffle_f32x4::<0xdd>(b, d);
+    });
+    t
+}

@@ -1,0 +1,11 @@
+//! Vocabularies: for each instruction set the same dozen words, `load`, `fma`, `store_n` and so on. No loops.
+//!
+//! `load_n` and `store_n` touch only the first `n` values; lanes above are zero on load.
+
+#[cfg(target_arch = "x86_64")]
+pub mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
+pub mod portable;

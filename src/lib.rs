@@ -1,0 +1,80 @@
+//! SIMD kernels for light-weight convolutional networks.
+//!
+//! Depthwise, pointwise, standard and grouped convolution, fully connected layers, pooling, addition, channel shuffle and
+//! layout changes, in f32 on NHWC images, for MobileNet, ShuffleNet, MnasNet, NASNet and their kin. A generator that
+//! runs in the build script emits every kernel for every instruction set from one description; the best set that the
+//! CPU has is taken at run time.
+//!
+//! ```
+//! use kolibri::{Activation, Conv2d, ConvGeometry, Image, ImageMut, Padding, Serial, Weights, Workspace};
+//!
+//! # fn main() -> Result<(), kolibri::Error> {
+//! // Depthwise 3x3 at stride 2, with weights as PyTorch lays them, and ReLU6.
+//! let geometry = ConvGeometry::new(32, 32, [3, 3]).stride([2, 2]).padding(Padding::Same).groups(32);
+//! let (weights, bias) = (vec![0.1; 32 * 9], vec![0.0; 32]);
+//! let conv = Conv2d::f32(&geometry, Weights::oihw(&weights), Some(&bias), Activation::Relu6)?;
+//!
+//! let (x, mut y) = (vec![1.0; 112 * 112 * 32], vec![0.0; 56 * 56 * 32]);
+//! let mut workspace = Workspace::new(conv.workspace_len([1, 112, 112], 1)?);
+//! conv.run(
+//!     Image::nhwc(&x, 1, 112, 112, 32)?,
+//!     None, // no residual
+//!     ImageMut::nhwc(&mut y, 1, 56, 56, 32)?,
+//!     &mut workspace,
+//!     &Serial,
+//! )?;
+//! assert!((y[0] - 0.9).abs() < 1e-6);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Promises
+//! - **The same bits everywhere.** On every level with a fused multiply-add results equal [`reference`] bit for bit,
+//!   whatever the tile, the thread count or the position in the batch: each output is one chain of multiply-adds in one
+//!   order. The portable level has no such instruction on baseline x86-64; it keeps the order, not the bits.
+//! - **No byte touched outside the caller's buffers**, at any size and alignment.
+//! - **No allocation, no lock and no thread of its own in `run`.** Weights are packed at creation, the caller passes a
+//!   [`Workspace`] of a stated size and lends threads through [`Parallel`].
+//! - **No panic on bad input**: an [`Error`] that says which argument and what was expected, and nothing is written.
+//!
+//! # Levels
+//! | level | architecture | features |
+//! | --- | --- | --- |
+//! | portable | any | by the crate `wide` |
+//! | avx2 | x86-64 | AVX2, FMA |
+//! | avx512 | x86-64 | AVX-512 F, BW, DQ, VL |
+//! | neon | aarch64 | NEON |
+//!
+//! The environment variable `KOLIBRI_ISA` narrows the choice; see [`Level::selected`].
+//!
+//! # Features
+//! `std` (default): run-time detection, [`reference`]; without it the level is what the compiler was told of the target.
+//! `isa-env` (default): `KOLIBRI_ISA`. `rayon`: `Rayon`, a [`Parallel`] on the current pool.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+mod detect;
+mod error;
+mod geometry;
+mod isa;
+pub mod kernels;
+mod ops;
+mod pack;
+mod parallel;
+#[cfg(feature = "std")]
+pub mod reference;
+mod tensor;
+mod workspace;
+
+pub use detect::Level;
+pub use error::Error;
+pub use geometry::{Activation, ConvGeometry, Padding, Weights, Window};
+pub use kernels::emitted;
+pub use ops::{Add, ChannelShuffle, Conv2d, FullyConnected, Pool2d, nchw_to_nhwc, nhwc_to_nchw};
+#[cfg(feature = "rayon")]
+pub use parallel::Rayon;
+pub use parallel::{Parallel, Serial};
+pub use tensor::{Image, ImageMut};
+pub use workspace::Workspace;

@@ -1,0 +1,136 @@
+//! What every operator asks of its arguments, before anything is written.
+
+use crate::{
+    Activation, ConvGeometry, Error, Image, ImageMut, Weights, Window,
+    error::{non_zero, product},
+    geometry::Placed,
+    tensor::Raw,
+};
+
+pub(crate) fn check_length(argument: &'static str, expected: usize, got: usize) -> Result<(), Error> {
+    if got == expected { Ok(()) } else { Err(Error::Length { argument, expected, got }) }
+}
+
+/// The arguments at creation.
+pub(crate) fn check_conv_weights(
+    geometry: &ConvGeometry,
+    weights: Weights<'_>,
+    bias: Option<&[f32]>,
+    activation: Activation,
+) -> Result<(), Error> {
+    geometry.validate()?;
+    weights.validate(geometry)?;
+    activation.validate()?;
+    bias.map_or(Ok(()), |bias| check_length("bias", geometry.cout, bias.len()))
+}
+
+/// The images of a run.
+pub(crate) fn check_conv_images(
+    geometry: &ConvGeometry,
+    x: &Image<'_>,
+    residual: Option<&Image<'_>>,
+    y: &ImageMut<'_>,
+) -> Result<Placed, Error> {
+    let [n, h, w, _] = x.shape();
+    x.raw().expect("x", [n, h, w, geometry.cin])?;
+    let placed = geometry.window.on(h, w)?;
+    let shape = [n, placed.oh, placed.ow, geometry.cout];
+    y.raw().expect("y", shape)?;
+    y.raw().expect_apart("x", &x.raw())?;
+    if let Some(residual) = residual {
+        residual.raw().expect("residual", shape)?;
+        y.raw().expect_apart("residual", &residual.raw())?;
+    }
+    Ok(placed)
+}
+
+pub(crate) fn check_conv(
+    geometry: &ConvGeometry,
+    weights: Weights<'_>,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    x: &Image<'_>,
+    residual: Option<&Image<'_>>,
+    y: &ImageMut<'_>,
+) -> Result<Placed, Error> {
+    check_conv_weights(geometry, weights, bias, activation)?;
+    check_conv_images(geometry, x, residual, y)
+}
+
+pub(crate) fn check_fully_connected(
+    cin: usize,
+    cout: usize,
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    activation: Activation,
+) -> Result<(), Error> {
+    let geometry = ConvGeometry::new(cin, cout, [1, 1]);
+    check_conv_weights(&geometry, Weights::oihw(weights), bias, activation)
+}
+
+pub(crate) fn check_rows(x: &[f32], batch: usize, y: &[f32], cin: usize, cout: usize) -> Result<(), Error> {
+    non_zero(&[("batch", batch)])?;
+    check_length("x", product("x", &[batch, cin])?, x.len())?;
+    check_length("y", product("y", &[batch, cout])?, y.len())
+}
+
+/// The window of a pool: no output may see nothing but padding.
+pub(crate) fn check_pool_window(window: &Window) -> Result<(), Error> {
+    window.validate()?;
+    if let crate::Padding::Explicit { top, left, bottom, right } = window.padding {
+        let span = window.span()?;
+        if top.max(bottom) >= window.kernel[0] || left.max(right) >= window.kernel[1] {
+            return Err(Error::Padding { padding: [top, left, bottom, right], window: span });
+        }
+    }
+    non_zero(&[("kernel", window.kernel[0])])
+}
+
+pub(crate) fn check_pool(window: &Window, x: &Image<'_>, y: &ImageMut<'_>) -> Result<Placed, Error> {
+    check_pool_window(window)?;
+    let [n, h, w, c] = x.shape();
+    let placed = window.on(h, w)?;
+    y.raw().expect("y", [n, placed.oh, placed.ow, c])?;
+    y.raw().expect_apart("x", &x.raw())?;
+    Ok(placed)
+}
+
+pub(crate) fn check_add(activation: Activation, a: &Image<'_>, b: &Image<'_>, y: &ImageMut<'_>) -> Result<(), Error> {
+    activation.validate()?;
+    b.raw().expect("b", a.shape())?;
+    y.raw().expect("y", a.shape())?;
+    y.raw().expect_apart("a", &a.raw())?;
+    y.raw().expect_apart("b", &b.raw())
+}
+
+pub(crate) fn check_shuffle(groups: usize, x: &Image<'_>, y: &ImageMut<'_>) -> Result<(), Error> {
+    check_groups(groups, x.shape()[3])?;
+    y.raw().expect("y", x.shape())?;
+    y.raw().expect_apart("x", &x.raw())
+}
+
+pub(crate) fn check_shuffle_nchw(groups: usize, x: &[f32], y: &[f32], shape: [usize; 4]) -> Result<(), Error> {
+    let [n, c, h, w] = shape;
+    non_zero(&[("batch", n), ("height", h), ("width", w), ("channels", c)])?;
+    check_groups(groups, c)?;
+    let len = product("x", &shape)?;
+    check_length("x", len, x.len())?;
+    check_length("y", len, y.len())
+}
+
+fn check_groups(groups: usize, channels: usize) -> Result<(), Error> {
+    non_zero(&[("groups", groups)])?;
+    if channels % groups == 0 { Ok(()) } else { Err(Error::Groups { argument: "channels", channels, groups }) }
+}
+
+/// A dense NCHW slice beside an image.
+pub(crate) fn check_layout(argument: &'static str, len: usize, shape: [usize; 4]) -> Result<(), Error> {
+    check_length(argument, product(argument, &shape)?, len)
+}
+
+/// A dense slice and an image, one of which is written, share no memory.
+pub(crate) fn check_slice_apart(argument: &'static str, slice: &[f32], image: &Raw<f32>) -> Result<(), Error> {
+    let dense =
+        Raw { ptr: slice.as_ptr().cast_mut(), n: 1, h: 1, w: 1, c: slice.len(), pixel_stride: slice.len() };
+    image.expect_apart(argument, &dense)
+}

@@ -1,0 +1,365 @@
+//! Convolution: the geometry chooses the kernels.
+
+use super::{
+    Scratch, check_conv_images, check_conv_weights,
+    depthwise::{Depthwise, fill_taps},
+    elementwise::Finish,
+    gemm::{Block, Gemm},
+    parts, run_parts,
+};
+use crate::{
+    Activation, ConvGeometry, Error, Image, ImageMut, Level, Parallel, Weights, Workspace,
+    error::product,
+    geometry::Placed,
+    kernels::Kernels,
+    pack::Packed,
+    tensor::Raw,
+};
+use alloc::{boxed::Box, vec::Vec};
+use core::{marker::PhantomData, ops::Range};
+
+/// Convolution of NHWC images: standard, grouped, depthwise (with multiplier) and pointwise.
+///
+/// `y[n, oy, ox, o] = act(bias[o] + sum over ky, kx, i of x[n, oy * sy - top + ky * dy, ox * sx - left + kx * dx, i] *
+/// w[o, ky, kx, i] + residual[n, oy, ox, o])`, as [`crate::reference::conv2d`] computes it, bit for bit on levels with a
+/// fused multiply-add.
+///
+/// Weights are packed at creation for the level's kernels. `run` allocates nothing and can be called from several
+/// threads at the same time, each with a workspace of its own.
+pub struct Conv2d<T = f32> {
+    kernels: &'static Kernels,
+    geometry: ConvGeometry,
+    activation: Activation,
+    path: Path,
+    element: PhantomData<T>,
+}
+
+enum Path {
+    Depthwise(Box<Depthwise>),
+    /// The product, and zeros for taps outside the image.
+    Gemm(Box<Gemm>, Packed),
+}
+
+/// Input channels below which the taps of a kernel row are taken as one run: with three channels a run for each tap
+/// would be all overhead.
+const FEW_CHANNELS: usize = 16;
+
+/// How the rows of A lie in an image.
+struct Layout {
+    taps: usize,
+    run: usize,
+    /// A run is a row of the kernel, and those that touch the padding are copied.
+    merged: bool,
+    /// Pixels of a block.
+    rows: usize,
+    /// Values of copied runs in a block, at most.
+    copied: usize,
+}
+
+impl Conv2d<f32> {
+    /// Packs for the best level of this CPU.
+    ///
+    /// # Errors
+    /// Sizes of zero or that overflow, groups that do not divide the channels, weights or bias of the wrong length, a
+    /// layout that does not fit, a clamp the wrong way round; [`Error::Isa`].
+    pub fn f32(
+        geometry: &ConvGeometry,
+        weights: Weights<'_>,
+        bias: Option<&[f32]>,
+        activation: Activation,
+    ) -> Result<Self, Error> {
+        Self::f32_on(Level::selected()?, geometry, weights, bias, activation)
+    }
+
+    /// Packs for a level of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Conv2d::f32`].
+    pub fn f32_on(
+        kernels: &'static Kernels,
+        geometry: &ConvGeometry,
+        weights: Weights<'_>,
+        bias: Option<&[f32]>,
+        activation: Activation,
+    ) -> Result<Self, Error> {
+        check_conv_weights(geometry, weights, bias, activation)?;
+        let g = *geometry;
+        let kw = g.window.kernel[1];
+        let bias = |o: usize| bias.map_or(0.0, |bias| bias[o]);
+        let path = if g.is_depthwise() {
+            Path::Depthwise(Box::new(Depthwise::new(kernels, g, |row, c| match row.checked_sub(1) {
+                None => bias(c),
+                Some(tap) => *weights.at(&g, c, 0, tap / kw, tap % kw),
+            })))
+        } else {
+            let (cin, n) = (g.group_cin(), g.group_cout());
+            let gemm = Gemm::new(kernels, g.groups, n, g.taps() * cin, |group, row, column| {
+                let o = group * n + column;
+                match row.checked_sub(1) {
+                    None => bias(o),
+                    Some(k) => *weights.at(&g, o, k % cin, k / cin / kw, k / cin % kw),
+                }
+            });
+            Path::Gemm(Box::new(gemm), Packed::new(g.cin * kw))
+        };
+        Ok(Conv2d { kernels, geometry: g, activation, path, element: PhantomData })
+    }
+
+    /// The geometry.
+    pub fn geometry(&self) -> &ConvGeometry {
+        &self.geometry
+    }
+
+    /// Height and width of the output.
+    ///
+    /// # Errors
+    /// An image that, padded, is smaller than the window.
+    pub fn output_size(&self, h: usize, w: usize) -> Result<[usize; 2], Error> {
+        self.geometry.output_size(h, w)
+    }
+
+    /// The kernels that `run` uses on images of usual size.
+    pub fn kernel_names(&self) -> Vec<&'static str> {
+        match &self.path {
+            Path::Depthwise(depthwise) => alloc::vec![depthwise.kernel_name(usize::MAX / 64)],
+            Path::Gemm(gemm, _) => gemm.kernel_names(gemm.block_rows()).collect(),
+        }
+    }
+
+    /// Bytes of workspace that `run` needs for a batch of `n` images of `h` by `w` pixels with so many threads.
+    ///
+    /// # Errors
+    /// An image that, padded, is smaller than the window; a size that overflows.
+    pub fn workspace_len(&self, [n, h, w]: [usize; 3], threads: usize) -> Result<usize, Error> {
+        let placed = self.geometry.window.on(h, w)?;
+        let units = self.units(n, &placed)?;
+        product("workspace", &[self.scratch(&placed)?, parts(threads, units)])
+    }
+
+    /// Bytes for a task.
+    fn scratch(&self, placed: &Placed) -> Result<usize, Error> {
+        let overflow = Error::Overflow { argument: "workspace" };
+        match &self.path {
+            Path::Depthwise(depthwise) => {
+                product("workspace", &[depthwise.pointers(placed).ok_or(overflow)?, size_of::<u64>()])
+            }
+            Path::Gemm(gemm, _) => {
+                let size = |merged| {
+                    let layout = self.layout(gemm, placed, merged);
+                    let pointers = product("workspace", &[layout.rows, layout.taps, size_of::<u64>()])?;
+                    Ok(pointers + layout.copied.div_ceil(2) * size_of::<u64>())
+                };
+                // A view with a pixel stride of its own is read tap by tap.
+                Ok(size(false)?.max(size(self.may_merge())?))
+            }
+        }
+    }
+
+    fn may_merge(&self) -> bool {
+        let g = &self.geometry;
+        g.groups == 1 && g.window.kernel[1] > 1 && g.window.dilation[1] == 1 && g.cin < FEW_CHANNELS
+    }
+
+    fn layout(&self, gemm: &Gemm, placed: &Placed, merged: bool) -> Layout {
+        let g = &self.geometry;
+        let [kh, kw] = g.window.kernel;
+        let rows = gemm.block_rows();
+        if !merged {
+            return Layout { taps: kh * kw, run: g.group_cin(), merged, rows, copied: 0 };
+        }
+        // Outputs of a row whose window leaves the image to the left or to the right.
+        let stride = g.window.stride[1];
+        let left = placed.padding[1].div_ceil(stride);
+        let right = (placed.w + placed.padding[1]).checked_sub(kw).map_or(0, |last| last / stride + 1);
+        let edges = (left + placed.ow.saturating_sub(right)).min(placed.ow);
+        let copies = (edges * (rows / placed.ow + 2)).min(rows);
+        Layout { taps: kh, run: kw * g.cin, merged, rows, copied: copies * kh * kw * g.cin }
+    }
+
+    /// Pieces into which the work can be cut, and for the product whether these are columns.
+    fn units(&self, n: usize, placed: &Placed) -> Result<usize, Error> {
+        let pixels = product("y", &[n, placed.oh, placed.ow])?;
+        Ok(match &self.path {
+            Path::Depthwise(_) => n * placed.oh,
+            Path::Gemm(gemm, _) if by_columns(gemm, pixels) => gemm.column_units(),
+            Path::Gemm(..) => pixels,
+        })
+    }
+
+    /// Convolves `x` into `y`, with `residual` added before the activation.
+    ///
+    /// # Errors
+    /// Images whose shapes do not fit, an output that shares memory with an input, a workspace below
+    /// [`Conv2d::workspace_len`]. Nothing is written then.
+    pub fn run(
+        &self,
+        x: Image<'_>,
+        residual: Option<Image<'_>>,
+        y: ImageMut<'_>,
+        workspace: &mut Workspace,
+        parallel: &dyn Parallel,
+    ) -> Result<(), Error> {
+        let placed = check_conv_images(&self.geometry, &x, residual.as_ref(), &y)?;
+        let units = self.units(x.shape()[0], &placed)?;
+        let scratch = &mut Scratch::new(workspace, self.scratch(&placed)?, parts(parallel.threads(), units))?;
+        let (x, y) = (x.raw(), y.raw());
+        let residual = residual.map(|residual| residual.raw());
+        let finish = Finish { kernels: self.kernels, activation: self.activation, residual };
+        match &self.path {
+            Path::Depthwise(depthwise) => run_parts(parallel, units, scratch, |rows, memory| {
+                // SAFETY: shapes and overlap were checked, and each task has its rows and its memory.
+                unsafe { depthwise.run(&x, &y, &placed, rows, &finish, memory.cast()) }
+            }),
+            Path::Gemm(gemm, zeros) => {
+                let layout = self.layout(gemm, &placed, self.may_merge() && x.pixel_stride == x.c);
+                let columns = by_columns(gemm, y.pixels());
+                run_parts(parallel, units, scratch, |part, memory| {
+                    let (pixels, units) = if columns { (0..y.pixels(), part) } else { (part, 0..gemm.column_units()) };
+                    // SAFETY: as above.
+                    unsafe {
+                        self.run_gemm(gemm, zeros, &layout, &x, &y, &placed, pixels, units, &finish, memory)
+                    };
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Block by block: pointers to the rows of A, the product, what is left to do.
+    ///
+    /// # Safety
+    /// The images are those that `placed` was made for, apart from one another; nobody else touches these columns of
+    /// these pixels of `y`; `memory` has the room that `layout` asks for.
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn run_gemm(
+        &self,
+        gemm: &Gemm,
+        zeros: &Packed,
+        layout: &Layout,
+        x: &Raw<f32>,
+        y: &Raw<f32>,
+        placed: &Placed,
+        pixels: Range<usize>,
+        units: Range<usize>,
+        finish: &Finish,
+        memory: *mut u64,
+    ) {
+        let (min, max) = finish.kernel_bounds();
+        let rows: *mut *const f32 = memory.cast();
+        let copies: *mut f32 = memory.wrapping_add(layout.rows * layout.taps).cast();
+        let columns = gemm.columns(&units);
+        let columns = if self.geometry.groups == 1 { columns } else { 0..y.c };
+        let mut start = pixels.start;
+        while start < pixels.end {
+            let block = start..(start + layout.rows).min(pixels.end);
+            // SAFETY: room for the block's pointers and copies.
+            unsafe { self.fill(layout, x, placed, &block, zeros.as_ptr(), rows, copies) };
+            let args = Block {
+                rows,
+                m: block.len(),
+                taps: layout.taps,
+                run: layout.run,
+                c: y.pixel(block.start),
+                c_stride: y.pixel_stride,
+                min,
+                max,
+            };
+            // SAFETY: the pointers lead to `taps` runs of the channels of all groups; the rest as the caller promised.
+            unsafe {
+                gemm.run(&args, units.clone());
+                finish.run(y, block.clone(), columns.clone());
+            }
+            start = block.end;
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn fill(
+        &self,
+        layout: &Layout,
+        x: &Raw<f32>,
+        placed: &Placed,
+        block: &Range<usize>,
+        zeros: *const f32,
+        rows: *mut *const f32,
+        mut copies: *mut f32,
+    ) {
+        let window = &self.geometry.window;
+        if layout.taps == 1 && window.stride == [1, 1] && placed.padding == [0; 4] {
+            for (i, pixel) in block.clone().enumerate() {
+                // SAFETY: an entry for each pixel.
+                unsafe { *rows.add(i) = x.pixel(pixel) };
+            }
+            return;
+        }
+        let (mut ox, row) = (block.start % placed.ow, block.start / placed.ow);
+        let (mut oy, mut n) = (row % placed.oh, row / placed.oh);
+        for i in 0..block.len() {
+            // SAFETY: `taps` entries for each pixel, and room for the copies of pixels at the edges.
+            unsafe {
+                let to = rows.add(i * layout.taps);
+                if layout.merged {
+                    copies = self.fill_merged(layout, placed, x, [n, oy, ox], zeros, to, copies);
+                } else {
+                    fill_taps(&self.geometry, placed, x, [n, oy, ox], zeros, to);
+                }
+            }
+            ox += 1;
+            if ox == placed.ow {
+                (ox, oy) = (0, oy + 1);
+                if oy == placed.oh {
+                    (oy, n) = (0, n + 1);
+                }
+            }
+        }
+    }
+
+    /// A pointer for each kernel row of one output. Where the row leaves the image to a side, its run is put together in
+    /// `copies`; returns where the next is to go.
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn fill_merged(
+        &self,
+        layout: &Layout,
+        placed: &Placed,
+        x: &Raw<f32>,
+        [n, oy, ox]: [usize; 3],
+        zeros: *const f32,
+        to: *mut *const f32,
+        mut copies: *mut f32,
+    ) -> *mut f32 {
+        let window = &self.geometry.window;
+        let (kw, cin) = (window.kernel[1], x.c);
+        let left = ox * window.stride[1];
+        // Taps inside the image.
+        let inside = placed.padding[1].saturating_sub(left).min(kw)
+            ..(placed.w + placed.padding[1]).saturating_sub(left).min(kw);
+        for ky in 0..layout.taps {
+            let iy = (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(placed.padding[0]);
+            let at = if iy >= placed.h || inside.is_empty() {
+                zeros
+            } else {
+                let first = x.pixel((n * placed.h + iy) * placed.w + left + inside.start - placed.padding[1]);
+                if inside.len() == kw {
+                    first.cast_const()
+                } else {
+                    let copy = copies;
+                    // SAFETY: one run of `copies`; the pixels of `inside` exist and adjoin.
+                    unsafe {
+                        copy.write_bytes(0, layout.run);
+                        copy.add(inside.start * cin).copy_from_nonoverlapping(first, inside.len() * cin);
+                    }
+                    copies = copies.wrapping_add(layout.run);
+                    copy.cast_const()
+                }
+            };
+            // SAFETY: as promised by the caller.
+            unsafe { *to.add(ky) = at };
+        }
+        copies
+    }
+}
+
+/// Whether tasks share the rows and split the columns: where B is the larger operand.
+fn by_columns(gemm: &Gemm, pixels: usize) -> bool {
+    gemm.panels.n > pixels && gemm.column_units() > 1
+}

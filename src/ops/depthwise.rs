@@ -1,0 +1,217 @@
+//! Depthwise convolution: tables of pixel pointers, a row of outputs at a time.
+
+use super::elementwise::Finish;
+use crate::{
+    ConvGeometry,
+    geometry::Placed,
+    kernels::{DW_ROWS, DwConvF32, Kernels, TAPS_PIXELS},
+    pack::{Packed, pack_depthwise},
+    tensor::Raw,
+};
+use core::ops::Range;
+
+/// Packed weights, and what an entry outside the image points at.
+pub(crate) struct Depthwise {
+    pub kernels: &'static Kernels,
+    geometry: ConvGeometry,
+    packed: Packed,
+    zeros: Packed,
+}
+
+impl Depthwise {
+    /// `value(0, channel)` is the bias, `value(1 + tap, channel)` a weight.
+    pub fn new(kernels: &'static Kernels, geometry: ConvGeometry, value: impl Fn(usize, usize) -> f32) -> Self {
+        let packed = pack_depthwise(kernels, geometry.cin, geometry.taps(), value);
+        Depthwise { kernels, geometry, packed, zeros: Packed::new(geometry.cin) }
+    }
+
+    /// Kernel size and stride with a kernel of their own.
+    fn shape(&self) -> Option<(usize, usize)> {
+        let window = &self.geometry.window;
+        let square = window.kernel[0] == window.kernel[1] && window.stride[0] == window.stride[1];
+        let shape = (window.kernel[0], window.stride[0]);
+        (square && window.dilation == [1, 1] && self.kernels.dwconv(shape.0, shape.1, 0).is_some()).then_some(shape)
+    }
+
+    /// Columns of the padded image that a row of outputs sees.
+    fn columns(&self, placed: &Placed) -> usize {
+        (placed.ow - 1) * self.geometry.window.stride[1] + placed.window[1]
+    }
+
+    /// Pointers that a task needs: a table for each kernel row and one of zeros, or the taps of a row of outputs.
+    pub fn pointers(&self, placed: &Placed) -> Option<usize> {
+        match self.shape() {
+            Some((k, _)) => self.columns(placed).checked_mul(k + 1),
+            None => placed.ow.checked_mul(self.geometry.taps()),
+        }
+    }
+
+    /// Which of the level's pixel counts takes the fewest steps for a row of `width` outputs, where the last step may
+    /// overlap the one before it; a step costs its pixels and one more.
+    fn pixels(&self, width: usize) -> usize {
+        let cost = |&i: &usize| {
+            let pixels = self.kernels.dw_pixels[i];
+            if pixels > width { usize::MAX } else { width.div_ceil(pixels) * (pixels + 1) }
+        };
+        (0..self.kernels.dw_pixels.len()).min_by_key(cost).unwrap_or(0)
+    }
+
+    pub fn kernel_name(&self, width: usize) -> &'static str {
+        match self.shape().and_then(|(k, s)| self.kernels.dwconv(k, s, self.pixels(width))) {
+            Some(kernel) => kernel.name,
+            None => self.kernels.dwconv_taps_f32[usize::from(width < TAPS_PIXELS[0])].name,
+        }
+    }
+
+    /// Computes the output rows `rows`, counted over the batch.
+    ///
+    /// # Safety
+    /// The images are those that `placed` was made for, apart from one another; nobody else touches these rows of `y`;
+    /// `table` has room for [`Depthwise::pointers`].
+    pub unsafe fn run(
+        &self,
+        x: &Raw<f32>,
+        y: &Raw<f32>,
+        placed: &Placed,
+        rows: Range<usize>,
+        finish: &Finish,
+        table: *mut *const f32,
+    ) {
+        let (min, max) = finish.kernel_bounds();
+        let mut args = DwConvF32 {
+            rows: [core::ptr::null(); DW_ROWS],
+            taps: self.geometry.taps(),
+            width: placed.ow,
+            channels: x.c,
+            w: self.packed.as_ptr(),
+            out: core::ptr::null_mut(),
+            out_stride: y.pixel_stride,
+            min,
+            max,
+        };
+        let first = rows.start;
+        for row in rows {
+            args.out = y.pixel(row * placed.ow);
+            // SAFETY: the table has room; pointers lead to pixels of the image or to zeros.
+            unsafe {
+                match self.shape() {
+                    Some(shape) => self.run_row(x, placed, row, row == first, shape, &mut args, table),
+                    None => self.run_row_by_taps(x, placed, row, &mut args, table),
+                }
+                finish.run(y, row * placed.ow..(row + 1) * placed.ow, 0..y.c);
+            }
+        }
+    }
+
+    /// One row by a kernel of its own. The tables form a ring: a row of the image keeps its table while it is needed.
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn run_row(
+        &self,
+        x: &Raw<f32>,
+        placed: &Placed,
+        row: usize,
+        fresh: bool,
+        (k, stride): (usize, usize),
+        args: &mut DwConvF32,
+        table: *mut *const f32,
+    ) {
+        let columns = self.columns(placed);
+        let (n, oy) = (row / placed.oh, row % placed.oh);
+        let [top, left, ..] = placed.padding;
+        let zeros = table.wrapping_add(k * columns);
+        if fresh {
+            // SAFETY: the last table of the ring.
+            unsafe { self.fill_zeros(zeros, columns) };
+        }
+        for r in 0..k {
+            let Some(iy) = (oy * stride + r).checked_sub(top).filter(|&iy| iy < placed.h) else {
+                args.rows[r] = zeros;
+                continue;
+            };
+            let slot = table.wrapping_add(iy % k * columns);
+            args.rows[r] = slot;
+            // Rows that the output row above saw are in the ring.
+            if !fresh && oy > 0 && iy + top < (oy - 1) * stride + k {
+                continue;
+            }
+            let inside = left.min(columns)..(left + placed.w).min(columns);
+            let pixel = x.pixel((n * placed.h + iy) * placed.w);
+            // SAFETY: `columns` entries of the slot; entry `left + i` is pixel i of the row.
+            unsafe {
+                self.fill_zeros(slot, inside.start);
+                for (i, at) in inside.clone().enumerate() {
+                    *slot.add(at) = pixel.wrapping_add(i * x.pixel_stride);
+                }
+                self.fill_zeros(slot.add(inside.end), columns - inside.end);
+            }
+        }
+        if let Some(kernel) = self.kernels.dwconv(k, stride, self.pixels(placed.ow)) {
+            // SAFETY: the contract of `DwConvF32`: `pixels` chose no more than the width.
+            unsafe { kernel.run(args) }
+        }
+    }
+
+    unsafe fn fill_zeros(&self, at: *mut *const f32, len: usize) {
+        for i in 0..len {
+            // SAFETY: as promised by the caller, `len` entries.
+            unsafe { *at.add(i) = self.zeros.as_ptr() }
+        }
+    }
+
+    /// One row by the kernel for any taps.
+    unsafe fn run_row_by_taps(
+        &self,
+        x: &Raw<f32>,
+        placed: &Placed,
+        row: usize,
+        args: &mut DwConvF32,
+        table: *mut *const f32,
+    ) {
+        let taps = self.geometry.taps();
+        let (n, oy) = (row / placed.oh, row % placed.oh);
+        for ox in 0..placed.ow {
+            let to = table.wrapping_add(ox * taps);
+            // SAFETY: `taps` entries for each output.
+            unsafe { fill_taps(&self.geometry, placed, x, [n, oy, ox], self.zeros.as_ptr(), to) };
+        }
+        let (width, out) = (args.width, args.out);
+        let most = width / TAPS_PIXELS[0] * TAPS_PIXELS[0];
+        for (i, range) in [0..most, most..width].into_iter().enumerate() {
+            if range.is_empty() {
+                continue;
+            }
+            args.rows[0] = table.wrapping_add(range.start * taps);
+            args.out = out.wrapping_add(range.start * args.out_stride);
+            args.width = range.len();
+            // SAFETY: the contract of `DwConvF32`: a multiple of the kernel's pixels.
+            unsafe { self.kernels.dwconv_taps_f32[i].run(args) };
+        }
+        args.width = width;
+    }
+}
+
+/// Writes a pointer for each tap of one output: the pixel that it sees, or `zeros`.
+///
+/// # Safety
+/// `to` has room for the taps.
+pub(crate) unsafe fn fill_taps(
+    geometry: &ConvGeometry,
+    placed: &Placed,
+    x: &Raw<f32>,
+    [n, oy, ox]: [usize; 3],
+    zeros: *const f32,
+    to: *mut *const f32,
+) {
+    let window = &geometry.window;
+    let [kh, kw] = window.kernel;
+    for ky in 0..kh {
+        let iy = (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(placed.padding[0]);
+        for kx in 0..kw {
+            let ix = (ox * window.stride[1] + kx * window.dilation[1]).wrapping_sub(placed.padding[1]);
+            let inside = iy < placed.h && ix < placed.w;
+            let at = if inside { x.pixel((n * placed.h + iy) * placed.w + ix).cast_const() } else { zeros };
+            // SAFETY: as promised by the caller.
+            unsafe { *to.add(ky * kw + kx) = at };
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Permutations: channel shuffle, and the change between NCHW and NHWC.
+
+use super::{Scratch, check_layout, check_shuffle, check_shuffle_nchw, check_slice_apart, run_parts};
+use crate::{
+    Error, Image, ImageMut, Level, Parallel, Workspace,
+    error::non_zero,
+    kernels::{Kernels, TransposeX32},
+};
+
+/// `y[.., j * groups + i] = x[.., i * (channels / groups) + j]`: ShuffleNet's permutation (arXiv 1707.01083), which lets
+/// each group of the next convolution see every group of the last.
+#[derive(Clone, Debug)]
+pub struct ChannelShuffle {
+    kernels: &'static Kernels,
+    groups: usize,
+}
+
+impl ChannelShuffle {
+    /// For the best level of this CPU.
+    ///
+    /// # Errors
+    /// No groups; [`Error::Isa`].
+    pub fn new(groups: usize) -> Result<Self, Error> {
+        Self::new_on(Level::selected()?, groups)
+    }
+
+    /// For a level of the caller's choice.
+    ///
+    /// # Errors
+    /// No groups.
+    pub fn new_on(kernels: &'static Kernels, groups: usize) -> Result<Self, Error> {
+        non_zero(&[("groups", groups)])?;
+        Ok(ChannelShuffle { kernels, groups })
+    }
+
+    /// The kernels that `run` uses.
+    pub fn kernel_names(&self) -> impl Iterator<Item = &'static str> {
+        core::iter::once(self.kernels.transpose_x32[0].name)
+    }
+
+    /// Shuffles an NHWC image: each pixel is a matrix of `groups` rows that is transposed.
+    ///
+    /// # Errors
+    /// Shapes that differ, channels that the groups do not divide, images that share memory. Nothing is written then.
+    pub fn run(&self, x: Image<'_>, y: ImageMut<'_>, parallel: &dyn Parallel) -> Result<(), Error> {
+        check_shuffle(self.groups, &x, &y)?;
+        let (x, y) = (x.raw(), y.raw());
+        let each = x.c / self.groups;
+        let mut nothing = Workspace::default();
+        run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
+            for pixel in pixels {
+                let args = TransposeX32 {
+                    src: x.pixel(pixel),
+                    src_stride: each,
+                    dst: y.pixel(pixel),
+                    dst_stride: self.groups,
+                    rows: self.groups,
+                    cols: each,
+                };
+                // SAFETY: the contract of `TransposeX32`: the channels of a pixel of each image, which are apart.
+                unsafe { self.kernels.transpose_x32[0].run(&args) };
+            }
+        });
+        Ok(())
+    }
+
+    /// Shuffles `[n, c, h, w]` in NCHW: whole planes are copied.
+    ///
+    /// # Errors
+    /// Slices of the wrong length, channels that the groups do not divide. Nothing is written then.
+    pub fn run_nchw(
+        &self,
+        x: &[f32],
+        y: &mut [f32],
+        shape: [usize; 4],
+        parallel: &dyn Parallel,
+    ) -> Result<(), Error> {
+        check_shuffle_nchw(self.groups, x, y, shape)?;
+        let [n, channels, h, w] = shape;
+        let (plane, each) = (h * w, channels / self.groups);
+        // The planes as an image of rows, so that tasks can share it.
+        let (x, y) = (Image::nhwc(x, n, channels, 1, plane)?.raw(), ImageMut::nhwc(y, n, channels, 1, plane)?.raw());
+        let mut nothing = Workspace::default();
+        run_parts(parallel, n * channels, &mut Scratch::new(&mut nothing, 0, 1)?, |planes, _| {
+            for from in planes {
+                let c = from % channels;
+                let to = from - c + c % each * self.groups + c / each;
+                // SAFETY: one plane of each slice, and no two go to the same.
+                unsafe { y.pixel(to).copy_from_nonoverlapping(x.pixel(from), plane) };
+            }
+        });
+        Ok(())
+    }
+}
+
+/// `y[n, h, w, c] = x[n][c][h][w]`: an image arrives from a framework that has planes.
+///
+/// # Errors
+/// A slice of the wrong length, or one that shares memory with the image. Nothing is written then.
+pub fn nchw_to_nhwc(
+    kernels: &'static Kernels,
+    x: &[f32],
+    y: ImageMut<'_>,
+    parallel: &dyn Parallel,
+) -> Result<(), Error> {
+    check_layout("x", x.len(), y.shape())?;
+    check_slice_apart("x", x, &y.raw())?;
+    let y = y.raw();
+    let planes = Image::nhwc(x, y.n, y.c, 1, y.h * y.w)?.raw();
+    transpose(kernels, parallel, y.n * y.h, |row| TransposeX32 {
+        src: planes.pixel(row / y.h * y.c).wrapping_add(row % y.h * y.w),
+        src_stride: y.h * y.w,
+        dst: y.pixel(row * y.w),
+        dst_stride: y.pixel_stride,
+        rows: y.c,
+        cols: y.w,
+    })
+}
+
+/// `y[n][c][h][w] = x[n, h, w, c]`: an image leaves for a framework that has planes.
+///
+/// # Errors
+/// As [`nchw_to_nhwc`].
+pub fn nhwc_to_nchw(
+    kernels: &'static Kernels,
+    x: Image<'_>,
+    y: &mut [f32],
+    parallel: &dyn Parallel,
+) -> Result<(), Error> {
+    check_layout("y", y.len(), x.shape())?;
+    check_slice_apart("x", y, &x.raw())?;
+    let x = x.raw();
+    let planes = ImageMut::nhwc(y, x.n, x.c, 1, x.h * x.w)?.raw();
+    transpose(kernels, parallel, x.n * x.h, |row| TransposeX32 {
+        src: x.pixel(row * x.w),
+        src_stride: x.pixel_stride,
+        dst: planes.pixel(row / x.h * x.c).wrapping_add(row % x.h * x.w),
+        dst_stride: x.h * x.w,
+        rows: x.w,
+        cols: x.c,
+    })
+}
+
+/// One transposition for each row of the image.
+fn transpose(
+    kernels: &'static Kernels,
+    parallel: &dyn Parallel,
+    rows: usize,
+    args: impl Fn(usize) -> TransposeX32 + Sync,
+) -> Result<(), Error> {
+    let mut nothing = Workspace::default();
+    run_parts(parallel, rows, &mut Scratch::new(&mut nothing, 0, 1)?, |rows, _| {
+        for row in rows {
+            // SAFETY: the contract of `TransposeX32`: a row of pixels and its part of each plane, which are apart.
+            unsafe { kernels.transpose_x32[0].run(&args(row)) };
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! Views of images, channels last.
+
+use crate::error::{Error, non_zero, product};
+use core::{marker::PhantomData, ops::Range};
+
+/// A borrowed image: batch, height, width, channels (NHWC), pixels `pixel_stride` elements apart.
+///
+/// Element `(n, y, x, c)` is `data[((n * height + y) * width + x) * pixel_stride + c]`. A view of some of the channels
+/// keeps the stride, so that a split copies nothing; and two producers that write views of one buffer make a concat.
+#[derive(Clone, Copy, Debug)]
+pub struct Image<'a, T = f32> {
+    raw: Raw<T>,
+    life: PhantomData<&'a [T]>,
+}
+
+/// A mutably borrowed image; see [`Image`].
+#[derive(Debug)]
+pub struct ImageMut<'a, T = f32> {
+    raw: Raw<T>,
+    life: PhantomData<&'a mut [T]>,
+}
+
+/// Where an image lies. The pointer of an [`Image`] is never written through.
+#[derive(Debug)]
+pub(crate) struct Raw<T> {
+    pub ptr: *mut T,
+    pub n: usize,
+    pub h: usize,
+    pub w: usize,
+    pub c: usize,
+    pub pixel_stride: usize,
+}
+
+impl<T> Clone for Raw<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Raw<T> {}
+
+// SAFETY: a view stands for the slice that it was made from, and `Raw` leaves this crate only inside a view.
+unsafe impl<T: Sync> Send for Raw<T> {}
+// SAFETY: as above; what is written through a shared `Raw` is split among tasks by the operators.
+unsafe impl<T: Sync> Sync for Raw<T> {}
+
+impl<T> Raw<T> {
+    fn new(ptr: *mut T, len: usize, [n, h, w, c]: [usize; 4], pixel_stride: usize) -> Result<Self, Error> {
+        non_zero(&[("batch", n), ("height", h), ("width", w), ("channels", c)])?;
+        if pixel_stride < c {
+            return Err(Error::PixelStride { pixel_stride, channels: c });
+        }
+        let all = product("image", &[n, h, w, pixel_stride, size_of::<T>()])? / size_of::<T>();
+        let expected = all - pixel_stride + c; // after the last pixel nothing is needed
+        if len < expected || len > all {
+            return Err(Error::Length { argument: "data", expected, got: len });
+        }
+        Ok(Raw { ptr, n, h, w, c, pixel_stride })
+    }
+
+    fn channels(mut self, range: Range<usize>) -> Result<Self, Error> {
+        let Range { start, end } = range;
+        if start >= end || end > self.c {
+            return Err(Error::Channels { start, end, channels: self.c });
+        }
+        self.ptr = self.ptr.wrapping_add(start); // inside the slice, as start < c
+        self.c = end - start;
+        Ok(self)
+    }
+
+    pub fn shape(&self) -> [usize; 4] {
+        [self.n, self.h, self.w, self.c]
+    }
+
+    pub fn pixels(&self) -> usize {
+        self.n * self.h * self.w
+    }
+
+    /// The address of a pixel's first channel; dereferencing it is for who knows that the pixel exists.
+    #[inline(always)]
+    pub fn pixel(&self, index: usize) -> *mut T {
+        self.ptr.wrapping_add(index * self.pixel_stride)
+    }
+
+    pub fn expect(&self, argument: &'static str, expected: [usize; 4]) -> Result<(), Error> {
+        if self.shape() == expected { Ok(()) } else { Err(Error::Shape { argument, expected, got: self.shape() }) }
+    }
+
+    /// `Err(Overlap)` where a channel of one image is a channel of the other. Interleaved views of one buffer with one
+    /// stride, the halves of a split, do not overlap.
+    pub fn expect_apart(&self, argument: &'static str, other: &Raw<T>) -> Result<(), Error> {
+        let size = size_of::<T>();
+        let span = |raw: &Raw<T>| (raw.ptr.addr(), raw.ptr.addr() + ((raw.pixels() - 1) * raw.pixel_stride + raw.c) * size);
+        let ((a, a_end), (b, b_end)) = (span(self), span(other));
+        if a_end <= b || b_end <= a {
+            return Ok(());
+        }
+        let stride = self.pixel_stride * size;
+        let apart = a.abs_diff(b) % stride;
+        // The channels of the image that begins first, within a pixel, end before those of the other begin, and those
+        // of the other before the next pixel.
+        let (first, second) = if a <= b { (self.c, other.c) } else { (other.c, self.c) };
+        let interleaved = self.pixel_stride == other.pixel_stride
+            && a.abs_diff(b) % size == 0
+            && first * size <= apart
+            && apart + second * size <= stride;
+        if interleaved { Ok(()) } else { Err(Error::Overlap { argument }) }
+    }
+}
+
+impl<'a, T> Image<'a, T> {
+    /// A view of `n * h * w * c` elements.
+    ///
+    /// # Errors
+    /// A size of zero, one that overflows, or `data` of another length.
+    pub fn nhwc(data: &'a [T], n: usize, h: usize, w: usize, c: usize) -> Result<Self, Error> {
+        Self::strided(data, n, h, w, c, c)
+    }
+
+    /// A view whose pixels are `pixel_stride` elements apart. `data` may end with the last pixel's last channel.
+    ///
+    /// # Errors
+    /// As [`Image::nhwc`], and a stride below the channels.
+    pub fn strided(
+        data: &'a [T],
+        n: usize,
+        h: usize,
+        w: usize,
+        c: usize,
+        pixel_stride: usize,
+    ) -> Result<Self, Error> {
+        let raw = Raw::new(data.as_ptr().cast_mut(), data.len(), [n, h, w, c], pixel_stride)?;
+        Ok(Image { raw, life: PhantomData })
+    }
+
+    /// The same pixels with some of the channels.
+    ///
+    /// # Errors
+    /// A range that is empty or outside the image's channels.
+    pub fn channels(self, range: Range<usize>) -> Result<Self, Error> {
+        Ok(Image { raw: self.raw.channels(range)?, life: PhantomData })
+    }
+
+    /// Batch, height, width, channels.
+    pub fn shape(&self) -> [usize; 4] {
+        self.raw.shape()
+    }
+
+    /// Elements from a pixel to the next.
+    pub fn pixel_stride(&self) -> usize {
+        self.raw.pixel_stride
+    }
+
+    /// The element at `(n, y, x, c)`; `None` outside the image.
+    pub fn get(&self, n: usize, y: usize, x: usize, c: usize) -> Option<&'a T> {
+        let raw = &self.raw;
+        if n >= raw.n || y >= raw.h || x >= raw.w || c >= raw.c {
+            return None;
+        }
+        // SAFETY: inside the slice that the view was made from, which lives as long as `'a`.
+        Some(unsafe { &*raw.pixel((n * raw.h + y) * raw.w + x).add(c) })
+    }
+
+    pub(crate) fn raw(&self) -> Raw<T> {
+        self.raw
+    }
+}
+
+impl<'a, T> ImageMut<'a, T> {
+    /// As [`Image::nhwc`].
+    ///
+    /// # Errors
+    /// As [`Image::nhwc`].
+    pub fn nhwc(data: &'a mut [T], n: usize, h: usize, w: usize, c: usize) -> Result<Self, Error> {
+        Self::strided(data, n, h, w, c, c)
+    }
+
+    /// As [`Image::strided`].
+    ///
+    /// # Errors
+    /// As [`Image::strided`].
+    pub fn strided(
+        data: &'a mut [T],
+        n: usize,
+        h: usize,
+        w: usize,
+        c: usize,
+        pixel_stride: usize,
+    ) -> Result<Self, Error> {
+        let raw = Raw::new(data.as_mut_ptr(), data.len(), [n, h, w, c], pixel_stride)?;
+        Ok(ImageMut { raw, life: PhantomData })
+    }
+
+    /// As [`Image::channels`].
+    ///
+    /// # Errors
+    /// As [`Image::channels`].
+    pub fn channels(self, range: Range<usize>) -> Result<Self, Error> {
+        Ok(ImageMut { raw: self.raw.channels(range)?, life: PhantomData })
+    }
+
+    /// Batch, height, width, channels.
+    pub fn shape(&self) -> [usize; 4] {
+        self.raw.shape()
+    }
+
+    /// Elements from a pixel to the next.
+    pub fn pixel_stride(&self) -> usize {
+        self.raw.pixel_stride
+    }
+
+    /// A shorter borrow.
+    pub fn reborrow(&mut self) -> ImageMut<'_, T> {
+        ImageMut { raw: self.raw, life: PhantomData }
+    }
+
+    /// A shared view.
+    pub fn as_image(&self) -> Image<'_, T> {
+        Image { raw: self.raw, life: PhantomData }
+    }
+
+    /// The element at `(n, y, x, c)`; `None` outside the image.
+    pub fn get_mut(&mut self, n: usize, y: usize, x: usize, c: usize) -> Option<&mut T> {
+        self.as_image().get(n, y, x, c)?;
+        // SAFETY: inside the slice that the view was made from, which is borrowed mutably.
+        Some(unsafe { &mut *self.raw.pixel((n * self.raw.h + y) * self.raw.w + x).add(c) })
+    }
+
+    pub(crate) fn raw(&self) -> Raw<T> {
+        self.raw
+    }
+}

@@ -1,0 +1,376 @@
+//! Cases for the kernels: arguments by the contract, and a scalar model to compare with.
+
+use super::{
+    CANARY, Rng, compare,
+    mem::{Mem, Place},
+    slack,
+};
+use kolibri::kernels::{DW_ROWS, DwConvF32, ElementwiseF32, GemmF32, Kernel, Kernels, PoolF32, Probe, TransposeX32};
+
+fn clamp(x: f32, min: f32, max: f32) -> f32 {
+    let x = if x < min { min } else { x };
+    if x > max { max } else { x }
+}
+
+fn floats(place: Place, values: &[f32]) -> Mem<f32> {
+    Mem::new(place, values, CANARY)
+}
+
+fn pointers(place: Place, values: &[*const f32]) -> Mem<*const f32> {
+    Mem::new(place, values, std::ptr::null())
+}
+
+/// Starts of `count` runs of `len` values within `buffer`, the first and the last possible among them.
+fn runs(rng: &mut Rng, buffer: &[f32], count: usize, len: usize) -> Vec<usize> {
+    let last = buffer.len() - len;
+    let mut starts: Vec<_> = (0..count).map(|_| rng.range(0, last)).collect();
+    starts[0] = last;
+    starts[count / 2] = 0;
+    starts
+}
+
+/// A chain of multiply-adds from `bias`, clamped, and the sum of the magnitudes.
+fn chain(bias: f32, products: impl Iterator<Item = (f32, f32)>, (min, max): (f32, f32)) -> (f32, f32) {
+    let (mut acc, mut size) = (bias, bias.abs());
+    for (a, b) in products {
+        acc = a.mul_add(b, acc);
+        size += (a * b).abs();
+    }
+    (clamp(acc, min, max), size)
+}
+
+/// What was expected of an output buffer, and by how much it may differ on a level without FMA.
+struct Expected {
+    values: Vec<f32>,
+    slack: Option<Vec<f32>>,
+}
+
+impl Expected {
+    fn new(kernels: &Kernels, len: usize) -> Expected {
+        Expected { values: vec![CANARY; len], slack: (!kernels.fma).then(|| vec![0.0; len]) }
+    }
+
+    fn set(&mut self, at: usize, terms: usize, (value, size): (f32, f32)) {
+        assert_eq!(self.values[at], CANARY, "the case writes twice");
+        self.values[at] = value;
+        if let Some(all) = &mut self.slack {
+            all[at] = slack(terms, size);
+        }
+    }
+
+    #[track_caller]
+    fn check(&self, what: &dyn std::fmt::Debug, got: &[f32]) {
+        compare(what, got, &self.values, self.slack.as_deref());
+    }
+}
+
+/// Tiles of `mr` rows by `cols` registers; or a `gemv`, with `side_by_side` panels at a time.
+pub fn gemm(
+    rng: &mut Rng,
+    kernels: &Kernels,
+    kernel: Kernel<GemmF32>,
+    [mr, cols, side_by_side]: [usize; 3],
+    place: Place,
+) {
+    let (lanes, nr) = (kernels.lanes, cols * kernels.lanes);
+    let data = rng.data(kernels.fma);
+    // Runs end beside multiples of what a kernel by lane takes at a time.
+    let (taps, run) = (rng.range(1, 3), rng.edge(4, 6));
+    let (tiles, panels) = (rng.range(1, 3), rng.range(1, 2) * side_by_side);
+    let offset = rng.below(4);
+    let bounds = rng.bounds();
+    let k = taps * run;
+
+    // The first column of each register of a panel.
+    let narrow = side_by_side == 1 && cols == 1 && rng.one_in(2);
+    let last = if side_by_side > 1 || cols == 1 {
+        (cols - 1) * lanes
+    } else {
+        (cols - 1) * lanes - rng.pick(&[0, 1, lanes / 2, lanes - 1])
+    };
+    let register = |j: usize| if j + 1 == cols { last } else { j * lanes };
+    let width = if narrow { rng.range(1, lanes - 1) } else { last + lanes };
+    let panel_columns = width + rng.below(3);
+    let c_stride = (panels - 1) * panel_columns + width + rng.below(5);
+
+    // B, logically, then packed.
+    let logical: Vec<_> = (0..panels).map(|_| rng.values((k + 1) * width, data)).collect();
+    let panel_len = nr * (k + 1) + rng.below(3);
+    let mut packed = vec![CANARY; (panels - 1) * panel_len + nr * (k + 1)];
+    for (q, b) in logical.iter().enumerate() {
+        for (row, j, lane) in (0..=k).flat_map(|r| (0..cols).flat_map(move |j| (0..lanes).map(move |l| (r, j, l)))) {
+            if let Some(value) = b[row * width..(row + 1) * width].get(register(j) + lane) {
+                packed[q * panel_len + row * nr + j * lanes + lane] = *value;
+            }
+        }
+    }
+
+    let m = tiles * mr;
+    let spare = rng.range(0, m * taps);
+    let a = floats(place, &rng.values(offset + run + spare, data));
+    let starts = runs(rng, &a, m * taps, offset + run);
+    let rows: Vec<_> = starts.iter().map(|&at| a[at..].as_ptr()).collect();
+    let (rows, b) = (pointers(place, &rows), floats(place, &packed));
+    let len = (m - 1) * c_stride + (panels - 1) * panel_columns + width;
+    let mut c = floats(place, &vec![CANARY; len]);
+
+    let args = GemmF32 {
+        rows: rows.as_ptr(),
+        offset,
+        taps,
+        run,
+        tiles,
+        b: b.as_ptr(),
+        panel_len,
+        panels,
+        panel_columns,
+        c: c.as_mut_ptr(),
+        c_stride,
+        last: if narrow { 0 } else { last },
+        columns: if narrow { width } else { width + rng.below(9) },
+        min: bounds.0,
+        max: bounds.1,
+    };
+    // SAFETY: made by the contract of `GemmF32`.
+    unsafe { kernel.run(&args) };
+
+    let mut expected = Expected::new(kernels, len);
+    for (i, q, column) in (0..m).flat_map(|i| (0..panels).flat_map(move |q| (0..width).map(move |x| (i, q, x)))) {
+        let b = |row: usize| logical[q][row * width + column];
+        let products = (0..k).map(|k| (a[starts[i * taps + k / run] + offset + k % run], b(1 + k)));
+        expected.set(i * c_stride + q * panel_columns + column, k, chain(b(0), products, bounds));
+    }
+    expected.check(&(kernel.name, &args, data), &c);
+}
+
+/// Weights of `taps` taps as the kernels read them: for each block of channels bias and taps, the last block ends with
+/// the last channel.
+fn pack_depthwise(lanes: usize, channels: usize, weights: &[f32]) -> Vec<f32> {
+    let rows = weights.len() / channels;
+    let mut packed = vec![0.0; channels.div_ceil(lanes) * rows * lanes];
+    for (block, packed) in packed.chunks_mut(rows * lanes).enumerate() {
+        let start = (block * lanes).min(channels.saturating_sub(lanes));
+        for (row, packed) in packed.chunks_mut(lanes).enumerate() {
+            let n = lanes.min(channels);
+            packed[..n].copy_from_slice(&weights[row * channels + start..][..n]);
+        }
+    }
+    packed
+}
+
+/// `k` by `k` taps at stride `s`, `pixels` at a time.
+pub fn dwconv(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<DwConvF32>, [k, s, pixels]: [usize; 3], place: Place) {
+    let width = pixels + rng.pick(&[0, 1, pixels - 1, pixels, pixels + 1, 2 * pixels + 1]);
+    let inputs = (width - 1) * s + k;
+    depthwise(
+        rng,
+        kernels,
+        kernel,
+        place,
+        k * k,
+        width,
+        &|pixel, tap| tap / k * inputs + pixel * s + tap % k,
+        k,
+        inputs,
+    );
+}
+
+/// Any taps, `pixels` at a time.
+pub fn dwconv_taps(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<DwConvF32>, pixels: usize, place: Place) {
+    let (width, taps) = (pixels * rng.range(1, 3), rng.range(1, 12));
+    depthwise(rng, kernels, kernel, place, taps, width, &|pixel, tap| pixel * taps + tap, 1, width * taps);
+}
+
+/// `tables` tables of `inputs` pixels; `input(pixel, tap)` indexes all of them in turn.
+#[allow(clippy::too_many_arguments)]
+fn depthwise(
+    rng: &mut Rng,
+    kernels: &Kernels,
+    kernel: Kernel<DwConvF32>,
+    place: Place,
+    taps: usize,
+    width: usize,
+    input: &dyn Fn(usize, usize) -> usize,
+    tables: usize,
+    inputs: usize,
+) {
+    let data = rng.data(kernels.fma);
+    let channels = rng.edge(kernels.lanes, 3);
+    let bounds = rng.bounds();
+    let spare = rng.range(0, 4 * inputs);
+    let x = floats(place, &rng.values(channels + spare, data));
+    let zeros = floats(place, &vec![0.0; channels]);
+    let starts = runs(rng, &x, tables * inputs, channels);
+    // One pixel in eight is padding.
+    let pixels: Vec<&[f32]> =
+        starts.iter().map(|&at| if rng.one_in(8) { &zeros[..] } else { &x[at..at + channels] }).collect();
+    let all: Vec<Mem<*const f32>> = pixels
+        .chunks(inputs)
+        .map(|table| pointers(place, &table.iter().map(|pixel| pixel.as_ptr()).collect::<Vec<_>>()))
+        .collect();
+    let mut rows = [std::ptr::null(); DW_ROWS];
+    rows.iter_mut().zip(&all).for_each(|(row, table)| *row = table.as_ptr());
+
+    let weights = rng.values((1 + taps) * channels, data);
+    let w = floats(place, &pack_depthwise(kernels.lanes, channels, &weights));
+    let out_stride = channels + rng.below(4);
+    let len = (width - 1) * out_stride + channels;
+    let mut out = floats(place, &vec![CANARY; len]);
+    let args = DwConvF32 {
+        rows,
+        taps,
+        width,
+        channels,
+        w: w.as_ptr(),
+        out: out.as_mut_ptr(),
+        out_stride,
+        min: bounds.0,
+        max: bounds.1,
+    };
+    // SAFETY: made by the contract of `DwConvF32`.
+    unsafe { kernel.run(&args) };
+
+    let mut expected = Expected::new(kernels, len);
+    for (pixel, c) in (0..width).flat_map(|pixel| (0..channels).map(move |c| (pixel, c))) {
+        let products = (0..taps).map(|tap| (pixels[input(pixel, tap)][c], weights[(1 + tap) * channels + c]));
+        expected.set(pixel * out_stride + c, taps, chain(weights[c], products, bounds));
+    }
+    expected.check(&(kernel.name, &args, data), &out);
+}
+
+/// The average, or the maximum, of one window.
+pub fn pool(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<PoolF32>, maximum: bool, place: Place) {
+    let data = rng.data(true);
+    let channels = rng.edge(kernels.lanes, 9);
+    let (rows, cols) = (rng.range(1, 4), rng.range(1, 4));
+    let col_stride = channels + rng.below(3);
+    let row_stride = cols * col_stride + rng.below(3);
+    let input = floats(place, &rng.values((rows - 1) * row_stride + (cols - 1) * col_stride + channels, data));
+    let divisor = rng.pick(&[1.0, 3.0, 9.0, 49.0, (rows * cols) as f32]);
+    let mut out = floats(place, &vec![CANARY; channels]);
+    let args =
+        PoolF32 { input: input.as_ptr(), rows, cols, row_stride, col_stride, channels, divisor, out: out.as_mut_ptr() };
+    // SAFETY: made by the contract of `PoolF32`.
+    unsafe { kernel.run(&args) };
+
+    let expected: Vec<_> = (0..channels)
+        .map(|c| {
+            let values = (0..rows * cols).map(|i| input[i / cols * row_stride + i % cols * col_stride + c]);
+            if maximum {
+                values.fold(f32::NEG_INFINITY, |held, x| if x > held || x.is_nan() { x } else { held })
+            } else {
+                values.fold(0.0, |sum, x| sum + x) / divisor
+            }
+        })
+        .collect();
+    compare(&(kernel.name, &args, data), &out, &expected, None);
+}
+
+/// One operand or two, in place or not.
+pub fn elementwise(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<ElementwiseF32>, two: bool, place: Place) {
+    let data = rng.data(true);
+    let (rows, len) = (rng.range(1, 4), rng.edge(kernels.lanes, 4));
+    let (hard_swish, in_place) = (rng.one_in(2), rng.one_in(2));
+    let (min, max) = rng.bounds();
+    let mut stride = || len + rng.below(4);
+    let (a_stride, b_stride, out_stride) = (stride(), stride(), stride());
+    let out_stride = if in_place { a_stride } else { out_stride };
+    let size = |stride: usize| (rows - 1) * stride + len;
+    let a = floats(place, &rng.values(size(a_stride), data));
+    let b = floats(place, &rng.values(size(b_stride), data));
+    let mut expected = if in_place { a.to_vec() } else { vec![CANARY; size(out_stride)] };
+    let mut out = floats(place, &expected);
+    let args = ElementwiseF32 {
+        a: if in_place { out.as_ptr() } else { a.as_ptr() },
+        a_stride,
+        b: if two { b.as_ptr() } else { std::ptr::null() },
+        b_stride,
+        out: out.as_mut_ptr(),
+        out_stride,
+        rows,
+        len,
+        hard_swish,
+        min,
+        max,
+    };
+    // SAFETY: made by the contract of `ElementwiseF32`.
+    unsafe { kernel.run(&args) };
+
+    for (row, i) in (0..rows).flat_map(|row| (0..len).map(move |i| (row, i))) {
+        let x = a[row * a_stride + i];
+        let x = if two { x + b[row * b_stride + i] } else { x };
+        let act = if hard_swish { x * (clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6.0)) } else { clamp(x, min, max) };
+        expected[row * out_stride + i] = act;
+    }
+    compare(&(kernel.name, &args, in_place, data), &out, &expected, None);
+}
+
+/// A matrix of any 32 bits.
+pub fn transpose(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<TransposeX32>, place: Place) {
+    let (rows, cols) = (rng.edge(kernels.lanes, 3), rng.edge(kernels.lanes, 3));
+    let (src_stride, dst_stride) = (cols + rng.below(3), rows + rng.below(3));
+    let bits: Vec<_> = (0..(rows - 1) * src_stride + cols).map(|_| f32::from_bits(rng.next() as u32)).collect();
+    let src = floats(place, &bits);
+    let mut expected = vec![CANARY; (cols - 1) * dst_stride + rows];
+    let mut dst = floats(place, &expected);
+    let args = TransposeX32 { src: src.as_ptr(), src_stride, dst: dst.as_mut_ptr(), dst_stride, rows, cols };
+    // SAFETY: made by the contract of `TransposeX32`.
+    unsafe { kernel.run(&args) };
+
+    for (r, c) in (0..rows).flat_map(|r| (0..cols).map(move |c| (r, c))) {
+        expected[c * dst_stride + r] = src[r * src_stride + c];
+    }
+    // Not numbers but bits: also those of NaN.
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&dst), bits(&expected), "{} {args:?}", kernel.name);
+}
+
+/// Small whole numbers, of which every sum is exact.
+pub fn probes(rng: &mut Rng, kernels: &Kernels, place: Place) {
+    let lanes = kernels.lanes;
+    let len = 8 * lanes * rng.range(1, 4);
+    let turns = rng.below(5);
+    let whole: Vec<_> = (0..len).map(|_| rng.below(9) as f32 - 4.0).collect();
+    let run = |kernel: Kernel<Probe>, data: &[f32]| {
+        let data = floats(place, data);
+        let mut out = floats(place, &vec![CANARY; lanes]);
+        let args = Probe { data: data.as_ptr(), len, turns, out: out.as_mut_ptr() };
+        // SAFETY: made by the contract of `Probe`.
+        unsafe { kernel.run(&args) };
+        out.to_vec()
+    };
+    let read = run(kernels.probe_read_f32[0], &whole);
+    let (sum, turns) = (whole.iter().sum::<f32>(), turns as f32);
+    assert_eq!(read.iter().sum::<f32>(), turns * sum, "{}", kernels.probe_read_f32[0].name);
+    let chains = kernels.probe_fma_flops / (2 * lanes);
+    let fma = run(kernels.probe_fma_f32[0], &whole[..lanes]);
+    for (x, got) in whole.iter().zip(fma) {
+        let expected: f32 = (0..chains).map(|i| i as f32 + turns * x * x).sum();
+        assert_eq!(got, expected, "{}", kernels.probe_fma_f32[0].name);
+    }
+}
+
+/// A case for every kernel of a level.
+pub fn every_kernel(rng: &mut Rng, kernels: &Kernels, place: Place) {
+    for (cols, &max) in (1..).zip(kernels.gemm_mr) {
+        for mr in 1..=max {
+            gemm(rng, kernels, kernels.gemm(mr, cols).expect("in the table"), [mr, cols, 1], place);
+        }
+    }
+    let cols = kernels.gemm_mr.len();
+    kernels.gemv_f32.iter().for_each(|&kernel| gemm(rng, kernels, kernel, [1, cols, kernels.gemv_panels], place));
+    for (k, s) in kolibri::kernels::DW_SHAPES {
+        for (i, &pixels) in kernels.dw_pixels.iter().enumerate() {
+            dwconv(rng, kernels, kernels.dwconv(k, s, i).expect("in the table"), [k, s, pixels], place);
+        }
+    }
+    for (&kernel, pixels) in kernels.dwconv_taps_f32.iter().zip(kolibri::kernels::TAPS_PIXELS) {
+        dwconv_taps(rng, kernels, kernel, pixels, place);
+    }
+    pool(rng, kernels, kernels.pool_f32[0], false, place);
+    pool(rng, kernels, kernels.pool_f32[1], true, place);
+    elementwise(rng, kernels, kernels.elementwise_f32[0], true, place);
+    elementwise(rng, kernels, kernels.elementwise_f32[1], false, place);
+    kernels.transpose_x32.iter().for_each(|&kernel| transpose(rng, kernels, kernel, place));
+    probes(rng, kernels, place);
+}

@@ -1,0 +1,55 @@
+//! The emitted text of every level and of the tables is what `tests/golden/` says, on any host. `BLESS=1` rewrites it: the
+//! difference then shows in review.
+
+#[allow(dead_code, missing_docs)]
+#[path = "../codegen/mod.rs"]
+mod codegen;
+
+use codegen::{emit_level, level::LEVELS, tables};
+use std::{collections::BTreeMap, fs, path::Path};
+
+/// File name and text of all that is emitted.
+fn emitted() -> BTreeMap<String, String> {
+    let mut all: BTreeMap<_, _> =
+        LEVELS.iter().map(|level| (format!("{}.rs.txt", level.name), emit_level(level).0)).collect();
+    all.insert("levels.rs.txt".into(), tables::emit_levels());
+    for arch in ["x86_64", "aarch64"] {
+        let levels = LEVELS.iter().filter(|level| level.is_for(arch));
+        let families: Vec<_> = levels.map(|level| (level, emit_level(level).1)).collect();
+        all.insert(format!("tables_{arch}.rs.txt"), tables::emit_tables(arch, &families));
+    }
+    all
+}
+
+#[test]
+fn emitted_text_is_the_golden_text() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let emitted = emitted();
+    if std::env::var_os("BLESS").is_some() {
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).expect("tests/golden can be made");
+        emitted.iter().for_each(|(file, text)| fs::write(directory.join(file), text).expect("can be written"));
+        return;
+    }
+    let golden: Vec<_> = fs::read_dir(&directory)
+        .expect("tests/golden: BLESS=1 makes it")
+        .map(|entry| entry.expect("can be read").file_name().into_string().expect("UTF-8"))
+        .collect();
+    let stale = golden.iter().find(|file| !emitted.contains_key(*file));
+    assert_eq!(stale, None, "emitted no more");
+    for (file, text) in &emitted {
+        let golden = fs::read_to_string(directory.join(file)).unwrap_or_default();
+        if golden == *text {
+            continue;
+        }
+        let (mut old, mut new, mut line) = (golden.lines(), text.lines(), 1);
+        loop {
+            let (old, new) = (old.next(), new.next());
+            assert!(
+                old == new && old.is_some(),
+                "tests/golden/{file}:{line}: golden {old:?}, emitted {new:?}; BLESS=1 accepts all of it"
+            );
+            line += 1;
+        }
+    }
+}

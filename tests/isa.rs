@@ -1,0 +1,60 @@
+//! `KOLIBRI_ISA`, which a process reads once: each choice is made by a child process.
+
+mod common;
+
+use kolibri::{Error, Level};
+
+/// What a child selects where `KOLIBRI_ISA` is `list`: the name of a level, or the error.
+fn selected(list: Option<&str>) -> String {
+    let mut command = common::this_test("child");
+    command.env_remove("KOLIBRI_ISA");
+    list.map(|list| command.env("KOLIBRI_ISA", list));
+    let output = command.output().expect("the child starts");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    // The harness may have begun the line.
+    let answer = text.lines().find_map(|line| line.split_once("SELECTED "));
+    answer.unwrap_or_else(|| panic!("no answer in {text}")).1.into()
+}
+
+#[test]
+#[ignore = "what the other test starts"]
+fn child() {
+    match Level::selected() {
+        Ok(kernels) => println!("SELECTED {}", kernels.level.name()),
+        Err(error) => println!("SELECTED error {error}"),
+    }
+    assert_eq!(Level::selected().map(|kernels| kernels.level), Level::selected().map(|kernels| kernels.level));
+}
+
+#[test]
+fn the_variable_narrows_the_choice() {
+    let levels: Vec<_> = Level::available().collect();
+    let best = levels.last().expect("the portable level").name();
+    assert_eq!(selected(None), best);
+    assert_eq!(selected(Some("")), best);
+    assert_eq!(selected(Some("portable")), "portable");
+    for level in &levels {
+        assert_eq!(selected(Some(level.name())), level.name());
+        assert_eq!(selected(Some(&format!("portable, {}", level.name()))), level.name());
+    }
+    let second = levels.iter().rev().nth(1).map_or("portable", |level| level.name());
+    assert_eq!(selected(Some(&format!("-{best}"))), second);
+    assert_eq!(selected(Some(&format!("-{best},+{best}"))), best);
+
+    // Levels that another CPU has.
+    let available = |name: &str| levels.iter().any(|level| level.name() == name);
+    for level in Level::ALL.iter().filter(|level| !available(level.name())) {
+        assert_eq!(selected(Some(level.name())), "portable");
+        assert_eq!(selected(Some(&format!("-{}", level.name()))), best);
+        assert_eq!(selected(Some(&format!("{},+{best}", level.name()))), best);
+    }
+}
+
+#[test]
+fn an_unknown_level_is_an_error() {
+    for list in ["nonsense", "avx2,nonsense", "-nonsense"] {
+        let expected = format!("error {}", Error::Isa { name: "nonsense".into() });
+        assert_eq!(selected(Some(list)), expected, "{list}");
+        assert!(Level::ALL.iter().all(|level| expected.contains(level.name())), "{expected}");
+    }
+}

@@ -1,0 +1,80 @@
+//! Every kernel of every level of this CPU against a scalar model: arguments by the contract, values special and plain,
+//! nothing written outside.
+
+mod common;
+
+use common::{Rng, Seed, kernel_cases::*, levels, mem::Place, quickcheck};
+use kolibri::kernels::{DW_SHAPES, TAPS_PIXELS};
+use std::collections::HashSet;
+
+#[test]
+fn every_kernel_is_its_model() {
+    quickcheck(1000, |seed: Seed| {
+        for kernels in levels_once() {
+            every_kernel(&mut Rng::new(seed.0), kernels, Place::Heap);
+        }
+    });
+}
+
+/// The small kernels have more edges than cases that run every kernel.
+#[test]
+fn small_kernels_are_their_models() {
+    quickcheck(10_000, |seed: Seed| {
+        let rng = &mut Rng::new(seed.0);
+        for kernels in levels_once() {
+            pool(rng, kernels, kernels.pool_f32[0], false, Place::Heap);
+            pool(rng, kernels, kernels.pool_f32[1], true, Place::Heap);
+            elementwise(rng, kernels, kernels.elementwise_f32[0], true, Place::Heap);
+            elementwise(rng, kernels, kernels.elementwise_f32[1], false, Place::Heap);
+            transpose(rng, kernels, kernels.transpose_x32[0], Place::Heap);
+        }
+    });
+}
+
+/// Says once which levels are left out.
+fn levels_once() -> &'static [&'static kolibri::kernels::Kernels] {
+    static LEVELS: std::sync::LazyLock<Vec<&kolibri::kernels::Kernels>> = std::sync::LazyLock::new(levels);
+    &LEVELS
+}
+
+#[test]
+fn tables_hold_what_their_names_say() {
+    for kernels in levels_once() {
+        let level = kernels.level.name();
+        for (cols, &max) in (1..).zip(kernels.gemm_mr) {
+            for mr in 1..=max {
+                let kernel = kernels.gemm(mr, cols).expect("in the table");
+                assert_eq!(kernel.name, format!("gemm_f32_{mr}x{}_{level}", cols * kernels.lanes));
+            }
+            assert!(kernels.gemm(max + 1, cols).is_none() && kernels.gemm(0, cols).is_none());
+        }
+        assert!(kernels.gemm(1, 0).is_none() && kernels.gemm(1, kernels.gemm_mr.len() + 1).is_none());
+        assert_eq!(kernels.gemm_f32.len(), kernels.gemm_mr.iter().sum::<usize>());
+        assert_eq!(kernels.gemv_f32[0].name, format!("gemv_f32_1x{}_{level}", kernels.gemv_panels * kernels.nr()));
+        for (k, s) in DW_SHAPES {
+            for (i, x) in kernels.dw_pixels.iter().enumerate() {
+                let kernel = kernels.dwconv(k, s, i).expect("in the table");
+                assert_eq!(kernel.name, format!("dwconv_f32_k{k}s{s}x{x}_{level}"));
+            }
+            assert!(kernels.dwconv(k, s, kernels.dw_pixels.len()).is_none());
+        }
+        assert!(kernels.dwconv(4, 1, 0).is_none() && kernels.dwconv(3, 3, 0).is_none());
+        assert_eq!(kernels.dwconv_f32.len(), DW_SHAPES.len() * kernels.dw_pixels.len());
+        assert_eq!(kernels.dw_pixels.last(), Some(&1));
+        for (kernel, x) in kernels.dwconv_taps_f32.iter().zip(TAPS_PIXELS) {
+            assert_eq!(kernel.name, format!("dwconv_f32_tapsx{x}_{level}"));
+        }
+        let names: Vec<_> = kernels.list().map(|(name, _)| name).collect();
+        assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "{level}: a name twice");
+        let registers = if kernels.lanes == 16 || level == "neon" { 32 } else { 16 };
+        assert!(kernels.list().all(|(name, used)| name.ends_with(level) && (1..=registers).contains(&used)), "{level}");
+    }
+}
+
+#[test]
+fn levels_with_fma_at_run_time_promise_bits() {
+    for kernels in levels_once() {
+        let baseline = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+        assert_eq!(kernels.fma, kernels.level.name() != "portable" || baseline, "{}", kernels.level.name());
+    }
+}

@@ -1,0 +1,177 @@
+//! The operators against the reference, bit for bit where the level has FMA: random shapes, views and special values, with
+//! 1, 2 and 3 threads; and the reference against a model of its own.
+
+mod common;
+
+use common::{
+    CANARY, Data, Rng, Seed,
+    mem::Place,
+    operator_cases::{self, conv_geometry, conv_of, fully_connected_of},
+    quickcheck,
+};
+use kolibri::{Activation, ConvGeometry, Image, ImageMut, Padding, Weights, Window, reference};
+
+#[test]
+fn convolution_is_the_reference() {
+    quickcheck(400, |seed: Seed| operator_cases::conv(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn fully_connected_is_the_reference() {
+    quickcheck(150, |seed: Seed| operator_cases::fully_connected(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn pooling_is_the_reference() {
+    quickcheck(400, |seed: Seed| operator_cases::pool(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn addition_is_the_reference() {
+    quickcheck(400, |seed: Seed| operator_cases::add(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn channel_shuffle_is_the_reference() {
+    quickcheck(400, |seed: Seed| operator_cases::shuffle(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn layout_changes_are_the_reference() {
+    quickcheck(400, |seed: Seed| operator_cases::layouts(&mut Rng::new(seed.0), Place::Heap));
+}
+
+/// Layers of the MobileNets, large enough for blocks, edges and even splits; fewer pixels under emulation.
+#[test]
+fn layers_of_networks_are_the_reference() {
+    let slow = common::runner().is_some();
+    let same = |cin, cout, kernel, stride| {
+        ConvGeometry::new(cin, cout, [kernel; 2]).stride([stride; 2]).padding(Padding::Same)
+    };
+    let depthwise = |channels, kernel, stride| same(channels, channels, kernel, stride).groups(channels);
+    let layers = [
+        (same(3, 32, 3, 2), 224, 96),            // the stem
+        (depthwise(32, 3, 1), 112, 40),          // MobileNet v1, v2
+        (depthwise(96, 3, 2), 112, 20),          // v2
+        (same(32, 16, 1, 1), 112, 24),           // v2, project
+        (same(16, 96, 1, 1), 56, 20),            // v2, expand
+        (depthwise(240, 5, 1), 28, 7),           // EfficientNet
+        (depthwise(672, 5, 2), 14, 5),           // EfficientNet
+        (depthwise(960, 3, 1), 7, 4),            // v2
+        (same(160, 320, 1, 1), 7, 4),            // v2
+        (same(96, 576, 1, 1), 14, 3),            // v2
+        (depthwise(88, 7, 1), 14, 7),            // MnasNet's and NASNet's 7x7
+        (same(240, 240, 1, 1).groups(3), 14, 4), // ShuffleNet v1
+        (same(24, 48, 3, 1).groups(4), 28, 6),
+    ];
+    for (i, (geometry, size, small)) in layers.into_iter().enumerate() {
+        let size = if slow { small } else { size };
+        let out = geometry.output_size(size, size).expect("an output");
+        for odd in [false, true] {
+            conv_of(&mut Rng::new(i as u64), Place::Heap, &geometry, [1, size, size], out, odd);
+        }
+    }
+    let [cin, cout] = if slow { [64, 300] } else { [1280, 1000] };
+    fully_connected_of(&mut Rng::new(1), Place::Heap, cin, cout);
+    fully_connected_of(&mut Rng::new(2), Place::Heap, cin, cout);
+}
+
+/// The reference shares its checks and its geometry with the operators: here is a model that shares nothing, in f64, by
+/// scattering each input pixel to the outputs that see it.
+#[test]
+fn the_reference_is_a_convolution() {
+    quickcheck(200, |seed: Seed| {
+        let rng = &mut Rng::new(seed.0);
+        let (geometry, [n, h, w], [oh, ow]) = conv_geometry(rng);
+        let ConvGeometry { cin, cout, groups, window } = geometry;
+        let Window { kernel: [kh, kw], stride: [sy, sx], dilation: [dy, dx], padding } = window;
+        let (top, left) = match padding {
+            Padding::Valid => (0, 0),
+            Padding::Explicit { top, left, .. } => (top, left),
+            Padding::Same => {
+                // TensorFlow's words: max((ceil(in / stride) - 1) * stride + window - in, 0), halved, rounded down.
+                let before = |size: usize, s: usize, k: usize, d: usize| {
+                    let total = (size.div_ceil(s) as isize - 1) * s as isize + ((k - 1) * d + 1) as isize;
+                    (total - size as isize).max(0) as usize / 2
+                };
+                (before(h, sy, kh, dy), before(w, sx, kw, dx))
+            }
+        };
+        let x = rng.values(n * h * w * cin, Data::Plain);
+        let weights = rng.values(cout * cin / groups * kh * kw, Data::Plain);
+        let bias = rng.values(cout, Data::Plain);
+        let mut y = vec![CANARY; n * oh * ow * cout];
+        reference::conv2d(
+            Image::nhwc(&x, n, h, w, cin).expect("dense"),
+            None,
+            ImageMut::nhwc(&mut y, n, oh, ow, cout).expect("dense"),
+            &geometry,
+            Weights::oihw(&weights),
+            Some(&bias),
+            Activation::None,
+        )
+        .expect("valid");
+
+        let mut model: Vec<f64> = (0..y.len()).map(|i| f64::from(bias[i % cout])).collect();
+        let (each_in, each_out) = (cin / groups, cout / groups);
+        for (i, &value) in x.iter().enumerate() {
+            let (c, ix, iy, n) = (i % cin, i / cin % w, i / cin / w % h, i / cin / w / h);
+            for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
+                let (Some(py), Some(px)) = ((iy + top).checked_sub(ky * dy), (ix + left).checked_sub(kx * dx)) else {
+                    continue;
+                };
+                if py % sy != 0 || px % sx != 0 || py / sy >= oh || px / sx >= ow {
+                    continue;
+                }
+                for o in c / each_in * each_out..(c / each_in + 1) * each_out {
+                    let weight = weights[((o * each_in + c % each_in) * kh + ky) * kw + kx];
+                    model[((n * oh + py / sy) * ow + px / sx) * cout + o] += f64::from(value) * f64::from(weight);
+                }
+            }
+        }
+        let terms = (each_in * kh * kw + 1) as f64;
+        for (i, (&got, &model)) in y.iter().zip(&model).enumerate() {
+            // Terms are at most 4.
+            let near = (f64::from(got) - model).abs() <= terms * 4.0 * terms * f64::from(f32::EPSILON);
+            assert!(near, "{geometry:?} on {h}x{w} at {i}: reference {got}, model {model}");
+        }
+    });
+}
+
+#[test]
+fn known_answers() {
+    // Hard-swish of MobileNet v3: 0 up to -3, x from 3 on.
+    let hard_swish = |x: f32| reference::activate(x, Activation::HardSwish);
+    assert_eq!([-4.0, -3.0, 0.0, 3.0, 5.0].map(hard_swish), [-0.0, -0.0, 0.0, 3.0, 5.0]);
+    assert_eq!([-1.0, 2.0, 7.0].map(|x| reference::activate(x, Activation::Relu6)), [0.0, 2.0, 6.0]);
+    assert!(reference::activate(f32::NAN, Activation::Relu6).is_nan());
+    assert_eq!(reference::activate(-0.0, Activation::Relu).to_bits(), (-0.0f32).to_bits());
+
+    // Two groups of three channels: ShuffleNet's figure.
+    let x = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+    let mut y = [0.0; 6];
+    let (from, to) = (Image::nhwc(&x, 1, 1, 1, 6).expect("dense"), ImageMut::nhwc(&mut y, 1, 1, 1, 6).expect("dense"));
+    reference::channel_shuffle(from, to, 2).expect("valid");
+    assert_eq!(y, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+
+    // A 3x3 image of 1 to 9 under 2x2 windows with one row and column of padding.
+    let x: Vec<f32> = (1..10).map(|x| x as f32).collect();
+    let image = Image::nhwc(&x, 1, 3, 3, 1).expect("dense");
+    let window = Window { stride: [2, 2], padding: Padding::all(1), ..Window::new([2, 2]) };
+    let pooled = |f: &dyn Fn(ImageMut<'_>)| {
+        let mut y = [0.0; 4];
+        f(ImageMut::nhwc(&mut y, 1, 2, 2, 1).expect("dense"));
+        y
+    };
+    assert_eq!(pooled(&|y| reference::max_pool(image, y, &window).expect("valid")), [1.0, 3.0, 7.0, 9.0]);
+    assert_eq!(pooled(&|y| reference::avg_pool(image, y, &window, false).expect("valid")), [1.0, 2.5, 5.5, 7.0]);
+    assert_eq!(pooled(&|y| reference::avg_pool(image, y, &window, true).expect("valid")), [0.25, 1.25, 2.75, 7.0]);
+
+    // [n][c][h][w] of one pixel pair with three channels.
+    let mut y = [0.0; 6];
+    reference::nchw_to_nhwc(&x[..6], ImageMut::nhwc(&mut y, 1, 1, 2, 3).expect("dense")).expect("valid");
+    assert_eq!(y, [1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
+    let mut back = [0.0; 6];
+    reference::nhwc_to_nchw(Image::nhwc(&y, 1, 1, 2, 3).expect("dense"), &mut back).expect("valid");
+    assert_eq!(back[..], x[..6]);
+}

@@ -1,0 +1,148 @@
+//! The command `kolibri`: what it prints, and how it fails.
+
+use serde_json::Value;
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+fn kolibri(arguments: &[&str]) -> Output {
+    command(arguments).output().expect("the binary runs")
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kolibri"));
+    command.args(arguments).env_remove("KOLIBRI_ISA");
+    command
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let output = kolibri(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// Exit code 2 and one line on stderr that has all of `words`.
+fn fails(output: &Output, words: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(output.stdout.is_empty());
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.starts_with("kolibri: ") && words.iter().all(|word| stderr.contains(word)), "{stderr}");
+}
+
+fn temporary(name: &str) -> PathBuf {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&directory).expect("a temporary directory");
+    directory
+}
+
+/// The likeliest class of each photo.
+fn top1(report: &Value) -> Vec<(String, i64)> {
+    let tables = report["tables"].as_array().expect("tables");
+    let of = |table: &Value| {
+        let path = PathBuf::from(table["title"].as_str().expect("a title"));
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        (name, table["rows"][0]["class"].as_i64().expect("a class"))
+    };
+    tables.iter().map(of).collect()
+}
+
+#[test]
+#[cfg_attr(target_arch = "aarch64", ignore = "too slow under emulation")]
+fn photos_show_what_they_show() {
+    let report = json(&["--json"]);
+    assert_eq!(report["network"], "efficientnet_lite0");
+    assert!(report["ms_per_image"].as_f64() > Some(0.0));
+    assert_eq!(report["threads"], 1);
+    let seen = top1(&report);
+    let sees = |photo: &str, class: i64| assert!(seen.contains(&(photo.into(), class)), "{photo}: {seen:?}");
+    assert_eq!(seen.len(), 6);
+    sees("chelsea", 282); // tiger cat
+    sees("coffee", 967); // espresso
+    sees("china", 698); // palace
+    sees("flower", 985); // daisy
+}
+
+#[test]
+#[cfg_attr(target_arch = "aarch64", ignore = "too slow under emulation")]
+fn a_network_a_level_and_photos_can_be_chosen() {
+    let photo = format!("{}/photos/coffee.png", env!("CARGO_MANIFEST_DIR"));
+    let chosen = ["classify", "--network", "mobilenet_v2", "--level", "portable", "--threads", "2", "--photo"];
+    let arguments = [&chosen[..], &[&photo, "--photo", &photo, "--json"]].concat();
+    let report = json(&arguments);
+    assert_eq!(top1(&report), [("coffee".to_string(), 967), ("coffee".to_string(), 967)]);
+    assert_eq!((&report["level"], &report["threads"]), (&"portable".into(), &2.into()));
+    let text = String::from_utf8(kolibri(&arguments[..arguments.len() - 1]).stdout).expect("text");
+    assert!(text.contains("espresso") && text.contains("percent of peak"), "{text}");
+}
+
+#[test]
+fn mistakes_are_one_line_and_exit_code_2() {
+    fails(&kolibri(&["classify", "--network", "resnet"]), &["resnet", "efficientnet_lite0", "mobilenet_v2"]);
+    fails(&kolibri(&["bench", "resnet"]), &["resnet", "shufflenet_v1_1x_g3", "mobilenet_v2"]);
+    fails(&kolibri(&["--level", "mmx"]), &["mmx", "portable", "neon"]);
+    let foreign = if cfg!(target_arch = "aarch64") { "avx2" } else { "neon" };
+    fails(&kolibri(&["--level", foreign]), &["lacks", foreign, "portable"]);
+    fails(&kolibri(&["kernels", "--emit", "gemm_f32_9x9_mmx"]), &["gemm_f32_9x9_mmx"]);
+    fails(&kolibri(&["classify", "--photo", "missing.png"]), &["missing.png"]);
+    for arguments in [&["--json"][..], &["kernels"], &["bench", "mobilenet_v2"], &["--level", "portable"]] {
+        fails(&command(arguments).env("KOLIBRI_ISA", "avx9").output().expect("runs"), &["KOLIBRI_ISA", "avx9"]);
+    }
+}
+
+#[test]
+fn broken_files_are_named() {
+    let directory = temporary("broken");
+    let photo = directory.join("photo.png");
+    std::fs::write(&photo, b"no image").expect("written");
+    fails(&kolibri(&["--photo", photo.to_str().expect("UTF-8")]), &["photo.png"]);
+
+    let models = directory.join("models");
+    let network = models.join("efficientnet_lite0");
+    std::fs::create_dir_all(&network).expect("created");
+    let arguments = ["--models", models.to_str().expect("UTF-8")];
+    let whole = format!("{}/models/efficientnet_lite0", env!("CARGO_MANIFEST_DIR"));
+
+    std::fs::write(network.join("layers.json"), "{").expect("written");
+    fails(&kolibri(&arguments), &["layers.json"]);
+    std::fs::copy(format!("{whole}/layers.json"), network.join("layers.json")).expect("copied");
+    let weights = "efficientnet_lite0.f16.safetensors";
+    let _ = std::fs::remove_file(network.join(weights));
+    fails(&kolibri(&arguments), &[weights]);
+    let bytes = std::fs::read(format!("{whole}/{weights}")).expect("read");
+    std::fs::write(network.join(weights), &bytes[..bytes.len() / 2]).expect("written");
+    fails(&kolibri(&arguments), &[weights]);
+    std::fs::write(network.join(weights), &bytes).expect("written");
+    fails(&kolibri(&arguments), &["imagenet_labels.txt"]);
+    fails(&kolibri(&["--models", "/nowhere"]), &["/nowhere"]);
+}
+
+#[test]
+fn kernels_are_listed_and_can_be_read() {
+    let report = json(&["kernels", "--json"]);
+    let levels = report["tables"].as_array().expect("levels");
+    let in_use = report["level_in_use"].as_str().expect("a level");
+    let used: Vec<_> =
+        levels.iter().flat_map(|l| l["rows"].as_array().expect("rows")).filter(|r| r["in_use"] == "*").collect();
+    assert!(!used.is_empty());
+    for kernel in &used {
+        let name = kernel["kernel"].as_str().expect("a name");
+        assert!(name.ends_with(in_use));
+        let text = String::from_utf8(kolibri(&["kernels", "--emit", name]).stdout).expect("text");
+        assert!(text.contains(&format!("fn {name}(")) && text.ends_with("}\n"), "{text}");
+    }
+}
+
+#[test]
+#[cfg_attr(target_arch = "aarch64", ignore = "too slow under emulation")]
+fn networks_can_be_measured() {
+    let whole = json(&["bench", "mobilenet_v2", "--json"]);
+    assert_eq!(whole[0]["tables"][0]["rows"].as_array().map(Vec::len), Some(54));
+    assert!(whole[0]["ms_median"].as_f64() >= whole[0]["ms_minimum"].as_f64());
+    let lone = json(&["bench", "shufflenet_v2_0.5x", "--json"]);
+    let layers = lone[0]["tables"][0]["rows"].as_array().expect("layers");
+    let count: i64 = layers.iter().filter_map(|layer| layer["count"].as_i64()).sum();
+    assert_eq!(count, 117);
+    assert!(layers.iter().all(|layer| layer["us"].is_number() || layer["note"].as_str() != Some("")));
+}

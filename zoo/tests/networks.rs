@@ -1,0 +1,244 @@
+//! Whole networks against recorded logits and activations, against the scalar reference, and against golden bits.
+
+use anyhow::{Context, Result};
+use kolibri::{Level, Rayon, Serial, kernels::Kernels};
+use kolibri_zoo::{
+    model::{Model, directory, read_json},
+    network::{Network, run_reference},
+    photo,
+};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+const NETWORKS: [&str; 2] = ["efficientnet_lite0", "mobilenet_v2"];
+/// The photo of the golden logits, and its index in `reference.safetensors`.
+const CHELSEA: usize = 0;
+/// The recorded logits were summed in another order. Logits reach 21; the largest difference that we saw is 3e-5.
+const LOGITS_BOUND: f32 = 2e-4;
+/// aarch64 runs under emulation, a thousand times slower: there one photo must do.
+const EMULATED: bool = cfg!(target_arch = "aarch64");
+
+/// What is recorded of a network.
+struct Recorded {
+    model: Model,
+    /// Six photos, ready for the network.
+    inputs: Vec<Vec<f32>>,
+    /// Logits of each, by the f16 weights that we have, computed in f32.
+    logits: Vec<Vec<f32>>,
+}
+
+impl Recorded {
+    fn load(name: &str) -> Result<Self> {
+        let model = Model::load(&directory("models"), name)?;
+        let bytes = fs::read(path(name, "reference.safetensors"))?;
+        let tensors = SafeTensors::deserialize(&bytes)?;
+        let pixels = tensors.tensor("input_u8")?.data().chunks(photo::SIDE * photo::SIDE * 3);
+        let inputs = pixels.map(|pixels| photo::normalise(pixels, &model.preprocess)).collect();
+        let logits = tensors.tensor("logits_f16_weights")?.data().chunks(1000 * size_of::<f32>());
+        let floats = |bytes: &[u8]| bytes.chunks(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        Ok(Recorded { model, inputs, logits: logits.map(floats).collect() })
+    }
+}
+
+#[derive(Deserialize)]
+struct Top5File {
+    photos: Vec<Top5Photo>,
+}
+
+#[derive(Deserialize)]
+struct Top5Photo {
+    photo: String,
+    top5: Vec<Top5Class>,
+    /// Whether rounding the weights to f16 left the five as they were.
+    f16_top5_equal: bool,
+}
+
+#[derive(Deserialize)]
+struct Top5Class {
+    index: usize,
+}
+
+#[derive(Deserialize)]
+struct ActivationsFile {
+    layers: Vec<Activations>,
+}
+
+#[derive(Deserialize)]
+struct Activations {
+    name: String,
+    mean: f64,
+    absmax: f64,
+    l2: f64,
+    first8: [f64; 8],
+}
+
+fn path(network: &str, file: &str) -> PathBuf {
+    directory("models").join(network).join(file)
+}
+
+/// The levels of this CPU, and a line for each that it lacks.
+fn levels() -> Vec<&'static Kernels> {
+    let here = Level::ALL.iter().filter(|level| ["any", std::env::consts::ARCH].contains(&level.arch()));
+    let levels = here.filter_map(|level| {
+        let kernels = level.kernels();
+        if kernels.is_none() {
+            println!("SKIPPED level {}", level.name());
+        }
+        kernels
+    });
+    levels.filter(|kernels| !EMULATED || kernels.level != Level::Portable).collect()
+}
+
+/// Levels whose multiply-adds round once, so that they equal the reference bit for bit.
+fn fused_levels() -> Vec<&'static Kernels> {
+    levels().into_iter().filter(|kernels| kernels.fma).collect()
+}
+
+fn bits(logits: &[f32]) -> Vec<u32> {
+    logits.iter().map(|x| x.to_bits()).collect()
+}
+
+/// The five largest, largest first.
+fn five(logits: &[f32]) -> Vec<usize> {
+    photo::top5(logits).expect("finite logits").iter().map(|guess| guess.class).collect()
+}
+
+#[test]
+fn logits_are_those_recorded() -> Result<()> {
+    for name in NETWORKS {
+        let recorded = Recorded::load(name)?;
+        let top5: Top5File = read_json(&path(name, "reference_top5.json"))?;
+        let photos = if EMULATED { 0 } else { top5.photos.len() };
+        for kernels in levels() {
+            let mut network = Network::new(&recorded.model, kernels, 1)?;
+            let mut worst = 0.0f32;
+            for (i, photo) in top5.photos[..photos].iter().enumerate() {
+                let logits = network.run(&recorded.inputs[i], &Serial)?;
+                let differences = logits.iter().zip(&recorded.logits[i]).map(|(a, b)| (a - b).abs());
+                worst = differences.fold(worst, f32::max);
+                let what = format!("{name} {} {}", kernels.level.name(), photo.photo);
+                assert!(worst <= LOGITS_BOUND, "{what}: {worst}");
+                assert_eq!(five(logits), five(&recorded.logits[i]), "{what}");
+                let published: Vec<_> = photo.top5.iter().map(|class| class.index).collect();
+                assert!(!photo.f16_top5_equal || five(logits) == published, "{what}: the five of the f32 weights");
+            }
+            println!("{name} {}: logits differ by up to {worst:e}", kernels.level.name());
+        }
+    }
+    Ok(())
+}
+
+/// Each layer, so that two mistakes cannot make up for each other. The recorded values are those of the f32 weights: the
+/// rounding to f16 shows.
+#[test]
+fn activations_are_those_recorded() -> Result<()> {
+    for name in NETWORKS {
+        let recorded = Recorded::load(name)?;
+        let expected: ActivationsFile = read_json(&path(name, "activations_chelsea.json"))?;
+        for kernels in if EMULATED { Vec::new() } else { levels() } {
+            let mut network = Network::new(&recorded.model, kernels, 1)?;
+            assert_eq!(expected.layers.len(), network.layers.len());
+            let mut worst = [0.0f64; 3];
+            network.run_each(&recorded.inputs[CHELSEA], &Serial, |i, y| {
+                let expected = &expected.layers[i];
+                let l2 = y.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+                let mean = y.iter().map(|&x| f64::from(x)).sum::<f64>() / y.len() as f64;
+                // A mean may be nearly nothing: what counts is how it compares with the size of the values.
+                let typical = expected.l2 / (y.len() as f64).sqrt();
+                let first8 = y.iter().zip(expected.first8).map(|(&x, e)| (f64::from(x) - e).abs()).fold(0.0, f64::max);
+                let off =
+                    [(l2 / expected.l2 - 1.0).abs(), (mean - expected.mean).abs() / typical, first8 / expected.absmax];
+                for ((worst, off), bound) in worst.iter_mut().zip(off).zip(ACTIVATION_BOUNDS) {
+                    *worst = worst.max(off);
+                    assert!(off <= bound, "{name} {}: {off} > {bound}", expected.name);
+                }
+            })?;
+            println!("{name} {}: l2, mean, first values are off by up to {worst:?}", kernels.level.name());
+        }
+    }
+    Ok(())
+}
+
+/// Relative differences of l2; of means, to the root mean square; of the first values, to the largest. We saw a third of
+/// these.
+const ACTIVATION_BOUNDS: [f64; 3] = [0.01, 0.005, 0.01];
+
+#[test]
+fn every_fused_level_equals_the_reference_on_any_number_of_threads() -> Result<()> {
+    for name in if EMULATED { &[][..] } else { &NETWORKS } {
+        let recorded = Recorded::load(name)?;
+        let input = &recorded.inputs[CHELSEA];
+        let expected = bits(&run_reference(&recorded.model, input)?);
+        check_golden(name, &expected)?;
+        for kernels in fused_levels() {
+            let mut network = Network::new(&recorded.model, kernels, 3)?;
+            for threads in 1..=3 {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+                let logits = pool.install(|| network.run(input, &Rayon).map(bits))?;
+                assert!(logits == expected, "{name} {} on {threads} threads", kernels.level.name());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// This holds other architectures to the same bits.
+#[test]
+fn every_fused_level_equals_the_golden_bits() -> Result<()> {
+    // While another test writes them, there is nothing to compare with.
+    let networks = if std::env::var_os("BLESS").is_some() { &[][..] } else { &NETWORKS };
+    for name in networks {
+        let recorded = Recorded::load(name)?;
+        for kernels in fused_levels() {
+            let mut network = Network::new(&recorded.model, kernels, 1)?;
+            let logits = network.run(&recorded.inputs[CHELSEA], &Serial)?;
+            check_close(logits, &recorded.logits[CHELSEA]);
+            assert!(golden(name)? == bits(logits), "{name} {}", kernels.level.name());
+        }
+    }
+    Ok(())
+}
+
+fn check_close(logits: &[f32], recorded: &[f32]) {
+    assert_eq!(logits.len(), recorded.len());
+    assert!(logits.iter().zip(recorded).all(|(a, b)| (a - b).abs() <= LOGITS_BOUND));
+}
+
+fn golden_path(network: &str) -> PathBuf {
+    directory("tests").join("golden").join(format!("logits_{network}.bits"))
+}
+
+/// Eight hexadecimal digits a line.
+fn golden(network: &str) -> Result<Vec<u32>> {
+    let path = golden_path(network);
+    let text = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
+    text.lines().map(|line| Ok(u32::from_str_radix(line, 16)?)).collect()
+}
+
+/// Compares with the golden file, or writes it where `BLESS` is set.
+fn check_golden(network: &str, bits: &[u32]) -> Result<()> {
+    if std::env::var_os("BLESS").is_some() {
+        fs::create_dir_all(directory("tests").join("golden"))?;
+        let text: String = bits.iter().map(|bits| format!("{bits:08x}\n")).collect();
+        fs::write(golden_path(network), text)?;
+    }
+    assert!(golden(network)? == bits, "{network}: the reference differs from its golden bits");
+    Ok(())
+}
+
+/// Each layer's kernel names belong to the level that was asked for, and what `list` promises exists.
+#[test]
+fn networks_use_the_kernels_of_their_level() -> Result<()> {
+    let models: BTreeMap<_, _> =
+        NETWORKS.iter().map(|name| Ok((name, Model::load(&directory("models"), name)?))).collect::<Result<_>>()?;
+    for kernels in levels() {
+        let listed: Vec<_> = kernels.list().map(|(name, _)| name).collect();
+        for (name, model) in &models {
+            for names in Network::new(model, kernels, 1)?.kernel_names() {
+                assert!(!names.is_empty() && names.iter().all(|name| listed.contains(name)), "{name}: {names:?}");
+            }
+        }
+    }
+    Ok(())
+}
