@@ -40,7 +40,7 @@ fn emit(w: &mut Writer, level: &Level, k: usize, s: usize, pixels: usize) -> Ker
     w.open(format!("for group in 0..p.width.div_ceil({pixels})"));
     w.line(format!("let x = (group * {pixels}).min(p.width - {pixels});"));
     w.line("let out = unsafe { p.out.add(x * p.out_stride) };");
-    per_block(w, level, k * k, |w, load, store| {
+    per_block(w, level, &(k * k).to_string(), |w, block| {
         for o in 0..pixels {
             w.line(format!("let mut y{o} = unsafe {{ v::load(w) }};"));
         }
@@ -55,16 +55,13 @@ fn emit(w: &mut Writer, level: &Level, k: usize, s: usize, pixels: usize) -> Ker
             if used.is_empty() {
                 continue; // stride above the kernel size
             }
-            w.line(format!("let x = unsafe {{ {} }};", load(&format!("(*cols.add({j})).add(c)"))));
+            w.line(format!("let x = {};", block.load(&format!("(*cols.add({j})).add(c)"))));
             for o in used {
                 w.line(format!("y{o} = v::fma(x, w{}, y{o});", j - o * s));
             }
         }
         w.close();
-        for o in 0..pixels {
-            let at = format!("out.add({o} * p.out_stride + c)");
-            w.line(format!("unsafe {{ {} }};", store(&at, &format!("v::clamp(y{o}, lo, hi)"))));
-        }
+        block.store(w, pixels);
     });
     w.close();
     w.close();
@@ -81,7 +78,7 @@ pub fn emit_taps(w: &mut Writer, level: &Level) -> Family {
         w.line(format!("let x = group * {pixels};"));
         w.line("let out = unsafe { p.out.add(x * p.out_stride) };");
         w.line("let rows = unsafe { p.rows[0].add(x * p.taps) };");
-        let mut body = |w: &mut Writer, load: &dyn Fn(&str) -> String, store: &dyn Fn(&str, &str) -> String| {
+        per_block(w, level, "p.taps", |w, block| {
             for o in 0..pixels {
                 w.line(format!("let mut y{o} = unsafe {{ v::load(w) }};"));
             }
@@ -89,15 +86,11 @@ pub fn emit_taps(w: &mut Writer, level: &Level) -> Family {
             w.line(format!("let w0 = unsafe {{ v::load(w.add((1 + tap) * {})) }};", level.lanes));
             for o in 0..pixels {
                 let at = format!("(*rows.add({o} * p.taps + tap)).add(c)");
-                w.line(format!("y{o} = v::fma(unsafe {{ {} }}, w0, y{o});", load(&at)));
+                w.line(format!("y{o} = v::fma({}, w0, y{o});", block.load(&at)));
             }
             w.close();
-            for o in 0..pixels {
-                let at = format!("out.add({o} * p.out_stride + c)");
-                w.line(format!("unsafe {{ {} }};", store(&at, &format!("v::clamp(y{o}, lo, hi)"))));
-            }
-        };
-        per_block_of(w, level, "p.taps", &mut body);
+            block.store(w, pixels);
+        });
         w.close();
         w.close();
         kernel
@@ -105,34 +98,46 @@ pub fn emit_taps(w: &mut Writer, level: &Level) -> Family {
     Family { field: "dwconv_taps_f32", kernels: kernels.into() }
 }
 
-fn per_block(
-    w: &mut Writer,
-    level: &Level,
-    taps: usize,
-    mut body: impl FnMut(&mut Writer, &dyn Fn(&str) -> String, &dyn Fn(&str, &str) -> String),
-) {
-    per_block_of(w, level, &taps.to_string(), &mut body);
+/// How a block of channels is read and written.
+#[derive(Clone, Copy)]
+enum Block {
+    Full,
+    /// The first `p.channels` lanes.
+    Part,
 }
 
-/// `body` for every block of channels, given how to load and to store. Masked code only where there is less than one
-/// register of channels: mixed into the main loop it would make LLVM spill.
-fn per_block_of(
-    w: &mut Writer,
-    level: &Level,
-    taps: &str,
-    body: &mut dyn FnMut(&mut Writer, &dyn Fn(&str) -> String, &dyn Fn(&str, &str) -> String),
-) {
+impl Block {
+    fn load(self, at: &str) -> String {
+        match self {
+            Block::Full => format!("unsafe {{ v::load({at}) }}"),
+            Block::Part => format!("unsafe {{ v::load_n({at}, p.channels) }}"),
+        }
+    }
+
+    /// Stores the clamped outputs.
+    fn store(self, w: &mut Writer, pixels: usize) {
+        for o in 0..pixels {
+            let (at, value) = (format!("out.add({o} * p.out_stride + c)"), format!("v::clamp(y{o}, lo, hi)"));
+            w.line(match self {
+                Block::Full => format!("unsafe {{ v::store({at}, {value}) }};"),
+                Block::Part => format!("unsafe {{ v::store_n({at}, {value}, p.channels) }};"),
+            });
+        }
+    }
+}
+
+/// `body` for every block of channels. Masked code only where there is less than one register of channels: mixed into
+/// the main loop it would make LLVM spill.
+fn per_block(w: &mut Writer, level: &Level, taps: &str, body: impl Fn(&mut Writer, Block)) {
     let lanes = level.lanes;
     w.open(format!("if p.channels < {lanes}"));
     w.line("let (c, w) = (0, p.w);");
-    body(w, &|at| format!("v::load_n({at}, p.channels)"), &|at, value| {
-        format!("v::store_n({at}, {value}, p.channels)")
-    });
+    body(w, Block::Part);
     w.close_open("else");
     w.open(format!("for block in 0..p.channels.div_ceil({lanes})"));
     w.line(format!("let c = (block * {lanes}).min(p.channels - {lanes});"));
     w.line(format!("let w = unsafe {{ p.w.add(block * {lanes} * ({taps} + 1)) }};"));
-    body(w, &|at| format!("v::load({at})"), &|at, value| format!("v::store({at}, {value})"));
+    body(w, Block::Full);
     w.close();
     w.close();
 }

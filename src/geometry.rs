@@ -176,7 +176,7 @@ impl ConvGeometry {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         non_zero(&[("cin", self.cin), ("cout", self.cout), ("groups", self.groups)])?;
         for (argument, channels) in [("cin", self.cin), ("cout", self.cout)] {
-            if channels % self.groups != 0 {
+            if !channels.is_multiple_of(self.groups) {
                 return Err(Error::Groups { argument, channels, groups: self.groups });
             }
         }
@@ -239,7 +239,9 @@ impl Activation {
 
     pub(crate) fn validate(self) -> Result<(), Error> {
         match self {
-            Activation::Clamp { min, max } if min.is_nan() || max.is_nan() || min > max => Err(Error::Clamp { min, max }),
+            Activation::Clamp { min, max } if min.is_nan() || max.is_nan() || min > max => {
+                Err(Error::Clamp { min, max })
+            }
             _ => Ok(()),
         }
     }

@@ -13,7 +13,7 @@ pub struct Kernels {
     pub level: Level,
     /// f32 values in a register.
     pub lanes: usize,
-    /// Whether a multiply-add rounds once. Then results equal [`crate::reference`] bit for bit.
+    /// Whether a multiply-add rounds once. Then results equal `reference` bit for bit.
     pub fma: bool,
     /// `gemm_mr[c - 1]`: the most rows of a tile that is `c` registers wide; its length is the width of a full panel.
     pub gemm_mr: &'static [usize],

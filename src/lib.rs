@@ -29,7 +29,7 @@
 //! ```
 //!
 //! # Promises
-//! - **The same bits everywhere.** On every level with a fused multiply-add results equal [`reference`] bit for bit,
+//! - **The same bits everywhere.** On every level with a fused multiply-add results equal [`mod@reference`] bit for bit,
 //!   whatever the tile, the thread count or the position in the batch: each output is one chain of multiply-adds in one
 //!   order. The portable level has no such instruction on baseline x86-64; it keeps the order, not the bits.
 //! - **No byte touched outside the caller's buffers**, at any size and alignment.
@@ -48,7 +48,7 @@
 //! The environment variable `KOLIBRI_ISA` narrows the choice; see [`Level::selected`].
 //!
 //! # Features
-//! `std` (default): run-time detection, [`reference`]; without it the level is what the compiler was told of the target.
+//! `std` (default): run-time detection, [`mod@reference`]; without it the level is what the compiler was told of the target.
 //! `isa-env` (default): `KOLIBRI_ISA`. `rayon`: `Rayon`, a [`Parallel`] on the current pool.
 
 #![cfg_attr(not(feature = "std"), no_std)]

@@ -80,9 +80,7 @@ impl Panels {
             self.pack_panel(into, at, registers, |j| panel * self.nr + j * self.lanes, &value);
         }
         let at = at + self.full * self.panel_len(registers);
-        let starts = |j: usize| {
-            self.tail_start() + if j + 1 == self.tail { self.tail_last() } else { j * self.lanes }
-        };
+        let starts = |j: usize| self.tail_start() + if j + 1 == self.tail { self.tail_last() } else { j * self.lanes };
         self.pack_panel(into, at, self.tail, starts, &value);
     }
 

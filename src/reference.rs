@@ -6,7 +6,10 @@
 
 use crate::{
     Activation, ConvGeometry, Error, Image, ImageMut, Weights, Window,
-    ops::{check_add, check_conv, check_fully_connected, check_layout, check_pool, check_shuffle},
+    ops::{
+        check_add, check_conv_images, check_conv_weights, check_fully_connected, check_layout, check_pool,
+        check_shuffle,
+    },
 };
 
 /// `act(x)`. NaN passes through, and so does the sign of a zero that equals a bound.
@@ -24,8 +27,13 @@ pub fn activate(x: f32, activation: Activation) -> f32 {
     }
 }
 
-/// `y[n, oy, ox, o] = act(bias[o] + sum of x[n, oy * sy - top + ky * dy, ox * sx - left + kx * dx, i] * w[o, ky, kx, i]
-/// + residual[n, oy, ox, o])`, outside the image `x` is zero.
+/// Convolution; outside the image `x` is zero.
+///
+/// ```text
+/// y[n, oy, ox, o] = act(bias[o]
+///     + sum over ky, kx, i of x[n, oy * sy - top + ky * dy, ox * sx - left + kx * dx, i] * w[o, ky, kx, i]
+///     + residual[n, oy, ox, o])
+/// ```
 ///
 /// # Errors
 /// As [`crate::Conv2d`].
@@ -38,7 +46,8 @@ pub fn conv2d(
     bias: Option<&[f32]>,
     activation: Activation,
 ) -> Result<(), Error> {
-    let placed = check_conv(geometry, weights, bias, activation, &x, residual.as_ref(), &y)?;
+    check_conv_weights(geometry, weights, bias, activation)?;
+    let placed = check_conv_images(geometry, &x, residual.as_ref(), &y)?;
     let Window { kernel: [kh, kw], stride, dilation, .. } = geometry.window;
     let [n, oh, ow, cout] = y.shape();
     let outside = |at: usize, tap: usize, step: usize, before: usize| (at + tap * step).checked_sub(before);
@@ -109,9 +118,7 @@ pub fn avg_pool(x: Image<'_>, y: ImageMut<'_>, window: &Window, count_include_pa
 /// # Errors
 /// As [`crate::Pool2d`].
 pub fn max_pool(x: Image<'_>, y: ImageMut<'_>, window: &Window) -> Result<(), Error> {
-    pool(x, y, window, |values| {
-        values.fold(f32::NEG_INFINITY, |held, x| if x > held || x.is_nan() { x } else { held })
-    })
+    pool(x, y, window, |values| values.fold(f32::NEG_INFINITY, |held, x| if x > held || x.is_nan() { x } else { held }))
 }
 
 /// The average over all pixels, summed row by row.
@@ -216,9 +223,7 @@ pub fn nhwc_to_nchw(x: Image<'_>, y: &mut [f32]) -> Result<(), Error> {
 }
 
 fn positions([n, h, w, c]: [usize; 4]) -> impl Iterator<Item = (usize, usize, usize, usize)> {
-    (0..n).flat_map(move |n| {
-        (0..h).flat_map(move |y| (0..w).flat_map(move |x| (0..c).map(move |c| (n, y, x, c))))
-    })
+    (0..n).flat_map(move |n| (0..h).flat_map(move |y| (0..w).flat_map(move |x| (0..c).map(move |c| (n, y, x, c)))))
 }
 
 fn put(image: &mut ImageMut<'_>, (n, y, x, c): (usize, usize, usize, usize), value: f32) {

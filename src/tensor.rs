@@ -89,7 +89,8 @@ impl<T> Raw<T> {
     /// stride, the halves of a split, do not overlap.
     pub fn expect_apart(&self, argument: &'static str, other: &Raw<T>) -> Result<(), Error> {
         let size = size_of::<T>();
-        let span = |raw: &Raw<T>| (raw.ptr.addr(), raw.ptr.addr() + ((raw.pixels() - 1) * raw.pixel_stride + raw.c) * size);
+        let span =
+            |raw: &Raw<T>| (raw.ptr.addr(), raw.ptr.addr() + ((raw.pixels() - 1) * raw.pixel_stride + raw.c) * size);
         let ((a, a_end), (b, b_end)) = (span(self), span(other));
         if a_end <= b || b_end <= a {
             return Ok(());
@@ -120,14 +121,7 @@ impl<'a, T> Image<'a, T> {
     ///
     /// # Errors
     /// As [`Image::nhwc`], and a stride below the channels.
-    pub fn strided(
-        data: &'a [T],
-        n: usize,
-        h: usize,
-        w: usize,
-        c: usize,
-        pixel_stride: usize,
-    ) -> Result<Self, Error> {
+    pub fn strided(data: &'a [T], n: usize, h: usize, w: usize, c: usize, pixel_stride: usize) -> Result<Self, Error> {
         let raw = Raw::new(data.as_ptr().cast_mut(), data.len(), [n, h, w, c], pixel_stride)?;
         Ok(Image { raw, life: PhantomData })
     }

@@ -100,22 +100,20 @@ pub fn transpose(r: [F32; 16]) -> [F32; 16] {
     let high = |a, b| _mm512_unpackhi_ps(a, b);
     let even = |a, b| _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
     let odd = |a, b| _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+    let (quads, _) = r.as_chunks::<4>();
     seq!(Q in 0..4 {
-        let [r0, r1, r2, r3] = [r[4 * Q], r[4 * Q + 1], r[4 * Q + 2], r[4 * Q + 3]];
+        let [r0, r1, r2, r3] = quads[Q];
         let (l0, l1, h0, h1) = (low(r0, r1), low(r2, r3), high(r0, r1), high(r2, r3));
-        // Register i of quad~Q: column 4q + i of rows 4Q to 4Q + 3, for each quarter q.
+        // Register i of quad Q: column 4q + i of rows 4Q to 4Q + 3, for each quarter q.
         let quad~Q = [even(l0, l1), odd(l0, l1), even(h0, h1), odd(h0, h1)];
     });
-    let mut t = r;
     seq!(I in 0..4 {
         let a = _mm512_shuffle_f32x4::<0x88>(quad0[I], quad1[I]);
         let b = _mm512_shuffle_f32x4::<0xdd>(quad0[I], quad1[I]);
         let c = _mm512_shuffle_f32x4::<0x88>(quad2[I], quad3[I]);
         let d = _mm512_shuffle_f32x4::<0xdd>(quad2[I], quad3[I]);
-        t[I] = _mm512_shuffle_f32x4::<0x88>(a, c);
-        t[4 + I] = _mm512_shuffle_f32x4::<0x88>(b, d);
-        t[8 + I] = _mm512_shuffle_f32x4::<0xdd>(a, c);
-        t[12 + I] = _mm512_shuffle_f32x4::<0xdd>(b, d);
+        let (s~I, t~I) = (_mm512_shuffle_f32x4::<0x88>(a, c), _mm512_shuffle_f32x4::<0x88>(b, d));
+        let (u~I, v~I) = (_mm512_shuffle_f32x4::<0xdd>(a, c), _mm512_shuffle_f32x4::<0xdd>(b, d));
     });
-    t
+    [s0, s1, s2, s3, t0, t1, t2, t3, u0, u1, u2, u3, v0, v1, v2, v3]
 }

@@ -44,19 +44,6 @@ pub(crate) fn check_conv_images(
     Ok(placed)
 }
 
-pub(crate) fn check_conv(
-    geometry: &ConvGeometry,
-    weights: Weights<'_>,
-    bias: Option<&[f32]>,
-    activation: Activation,
-    x: &Image<'_>,
-    residual: Option<&Image<'_>>,
-    y: &ImageMut<'_>,
-) -> Result<Placed, Error> {
-    check_conv_weights(geometry, weights, bias, activation)?;
-    check_conv_images(geometry, x, residual, y)
-}
-
 pub(crate) fn check_fully_connected(
     cin: usize,
     cout: usize,
@@ -120,7 +107,7 @@ pub(crate) fn check_shuffle_nchw(groups: usize, x: &[f32], y: &[f32], shape: [us
 
 fn check_groups(groups: usize, channels: usize) -> Result<(), Error> {
     non_zero(&[("groups", groups)])?;
-    if channels % groups == 0 { Ok(()) } else { Err(Error::Groups { argument: "channels", channels, groups }) }
+    if channels.is_multiple_of(groups) { Ok(()) } else { Err(Error::Groups { argument: "channels", channels, groups }) }
 }
 
 /// A dense NCHW slice beside an image.
@@ -130,7 +117,6 @@ pub(crate) fn check_layout(argument: &'static str, len: usize, shape: [usize; 4]
 
 /// A dense slice and an image, one of which is written, share no memory.
 pub(crate) fn check_slice_apart(argument: &'static str, slice: &[f32], image: &Raw<f32>) -> Result<(), Error> {
-    let dense =
-        Raw { ptr: slice.as_ptr().cast_mut(), n: 1, h: 1, w: 1, c: slice.len(), pixel_stride: slice.len() };
+    let dense = Raw { ptr: slice.as_ptr().cast_mut(), n: 1, h: 1, w: 1, c: slice.len(), pixel_stride: slice.len() };
     image.expect_apart(argument, &dense)
 }

@@ -8,21 +8,20 @@ use super::{
     parts, run_parts,
 };
 use crate::{
-    Activation, ConvGeometry, Error, Image, ImageMut, Level, Parallel, Weights, Workspace,
-    error::product,
-    geometry::Placed,
-    kernels::Kernels,
-    pack::Packed,
-    tensor::Raw,
+    Activation, ConvGeometry, Error, Image, ImageMut, Level, Parallel, Weights, Workspace, error::product,
+    geometry::Placed, kernels::Kernels, pack::Packed, tensor::Raw,
 };
 use alloc::{boxed::Box, vec::Vec};
 use core::{marker::PhantomData, ops::Range};
 
 /// Convolution of NHWC images: standard, grouped, depthwise (with multiplier) and pointwise.
 ///
-/// `y[n, oy, ox, o] = act(bias[o] + sum over ky, kx, i of x[n, oy * sy - top + ky * dy, ox * sx - left + kx * dx, i] *
-/// w[o, ky, kx, i] + residual[n, oy, ox, o])`, as [`crate::reference::conv2d`] computes it, bit for bit on levels with a
-/// fused multiply-add.
+/// ```text
+/// y[n, oy, ox, o] = act(bias[o]
+///     + sum over ky, kx, i of x[n, oy * sy - top + ky * dy, ox * sx - left + kx * dx, i] * w[o, ky, kx, i]
+///     + residual[n, oy, ox, o])
+/// ```
+/// as `reference::conv2d` computes it, bit for bit on levels with a fused multiply-add.
 ///
 /// Weights are packed at creation for the level's kernels. `run` allocates nothing and can be called from several
 /// threads at the same time, each with a workspace of its own.
@@ -216,9 +215,7 @@ impl Conv2d<f32> {
                 run_parts(parallel, units, scratch, |part, memory| {
                     let (pixels, units) = if columns { (0..y.pixels(), part) } else { (part, 0..gemm.column_units()) };
                     // SAFETY: as above.
-                    unsafe {
-                        self.run_gemm(gemm, zeros, &layout, &x, &y, &placed, pixels, units, &finish, memory)
-                    };
+                    unsafe { self.run_gemm(gemm, zeros, &layout, &x, &y, &placed, pixels, units, &finish, memory) };
                 });
             }
         }
@@ -331,8 +328,8 @@ impl Conv2d<f32> {
         let (kw, cin) = (window.kernel[1], x.c);
         let left = ox * window.stride[1];
         // Taps inside the image.
-        let inside = placed.padding[1].saturating_sub(left).min(kw)
-            ..(placed.w + placed.padding[1]).saturating_sub(left).min(kw);
+        let inside =
+            placed.padding[1].saturating_sub(left).min(kw)..(placed.w + placed.padding[1]).saturating_sub(left).min(kw);
         for ky in 0..layout.taps {
             let iy = (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(placed.padding[0]);
             let at = if iy >= placed.h || inside.is_empty() {

@@ -1,9 +1,7 @@
 //! Fully connected layers: pointwise convolution of images of one pixel.
 
 use super::{check_fully_connected, check_rows, conv2d::Conv2d};
-use crate::{
-    Activation, ConvGeometry, Error, Image, ImageMut, Level, Parallel, Weights, Workspace, kernels::Kernels,
-};
+use crate::{Activation, ConvGeometry, Error, Image, ImageMut, Level, Parallel, Weights, Workspace, kernels::Kernels};
 use alloc::vec::Vec;
 
 /// `y[b][o] = act(bias[o] + sum over i of x[b][i] * w[o][i])`, weights `[cout][cin]`.

@@ -84,6 +84,8 @@ impl Gemm {
     pub unsafe fn run(&self, block: &Block, units: Range<usize>) {
         let p = &self.panels;
         let registers = p.nr / self.kernels.lanes;
+        let last = units.end == self.column_units();
+        let panels = units.start..if last { p.full } else { units.end };
         for group in 0..self.groups {
             let b = self.packed.as_ptr().wrapping_add(group * p.len());
             let args = GemmF32 {
@@ -92,11 +94,11 @@ impl Gemm {
                 taps: block.taps,
                 run: block.run,
                 tiles: 0,
-                b: b.wrapping_add(units.start * p.panel_len(registers)),
+                b: b.wrapping_add(panels.start * p.panel_len(registers)),
                 panel_len: p.panel_len(registers),
-                panels: units.end.min(p.full).saturating_sub(units.start),
+                panels: panels.len(),
                 panel_columns: p.nr,
-                c: block.c.wrapping_add(group * p.n + units.start * p.nr),
+                c: block.c.wrapping_add(group * p.n + panels.start * p.nr),
                 c_stride: block.c_stride,
                 last: p.nr - self.kernels.lanes,
                 columns: p.nr,
@@ -106,7 +108,7 @@ impl Gemm {
             // SAFETY: the contract of `GemmF32`, panels by `Panels`, rows as promised by the caller.
             unsafe {
                 self.run_panels(registers, block.m, &args);
-                if p.tail > 0 && units.end == self.column_units() {
+                if p.tail > 0 && last {
                     self.run_panels(
                         p.tail,
                         block.m,

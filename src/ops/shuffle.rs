@@ -68,13 +68,7 @@ impl ChannelShuffle {
     ///
     /// # Errors
     /// Slices of the wrong length, channels that the groups do not divide. Nothing is written then.
-    pub fn run_nchw(
-        &self,
-        x: &[f32],
-        y: &mut [f32],
-        shape: [usize; 4],
-        parallel: &dyn Parallel,
-    ) -> Result<(), Error> {
+    pub fn run_nchw(&self, x: &[f32], y: &mut [f32], shape: [usize; 4], parallel: &dyn Parallel) -> Result<(), Error> {
         check_shuffle_nchw(self.groups, x, y, shape)?;
         let [n, channels, h, w] = shape;
         let (plane, each) = (h * w, channels / self.groups);

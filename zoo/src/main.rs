@@ -9,7 +9,7 @@ use std::process::ExitCode;
 /// Light-weight convolutional networks on kolibri's kernels. Without a subcommand: classify the photos of zoo/photos.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
-struct Arguments {
+struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -27,7 +27,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Cli::parse();
     let result = match &arguments.command {
         None => classify::run(&arguments.classify),
         Some(Command::Classify(arguments)) => classify::run(arguments),
