@@ -115,6 +115,16 @@ pub(crate) struct Placed {
     pub window: [usize; 2],
 }
 
+impl Placed {
+    /// Outputs of a row, `stride` apart, for which the columns `first` to `last` of the window lie inside the image.
+    pub fn inside(&self, stride: usize, first: usize, last: usize) -> core::ops::Range<usize> {
+        let left = self.padding[1];
+        let start = left.saturating_sub(first).div_ceil(stride);
+        let end = (self.w + left).saturating_sub(last).div_ceil(stride).min(self.ow);
+        start..end.max(start)
+    }
+}
+
 /// The shape of a convolution: everything but the weights.
 ///
 /// ```

@@ -2,10 +2,11 @@
 
 use super::{
     Scratch, check_conv_images, check_conv_weights,
-    depthwise::{Depthwise, fill_taps},
+    depthwise::Depthwise,
     elementwise::Finish,
     gemm::{Block, Gemm},
     parts, run_parts,
+    taps::Taps,
 };
 use crate::{
     Activation, ConvGeometry, Error, Image, ImageMut, Level, Parallel, Weights, Workspace, error::product,
@@ -167,10 +168,7 @@ impl Conv2d<f32> {
             return Layout { taps: kh * kw, run: g.group_cin(), merged, rows, copied: 0 };
         }
         // Outputs of a row whose window leaves the image to the left or to the right.
-        let stride = g.window.stride[1];
-        let left = placed.padding[1].div_ceil(stride);
-        let right = (placed.w + placed.padding[1]).checked_sub(kw).map_or(0, |last| last / stride + 1);
-        let edges = (left + placed.ow.saturating_sub(right)).min(placed.ow);
+        let edges = placed.ow - placed.inside(g.window.stride[1], 0, kw - 1).len();
         let copies = (edges * (rows / placed.ow + 2)).min(rows);
         Layout { taps: kh, run: kw * g.cin, merged, rows, copied: copies * kh * kw * g.cin }
     }
@@ -246,11 +244,13 @@ impl Conv2d<f32> {
         let copies: *mut f32 = memory.wrapping_add(layout.rows * layout.taps).cast();
         let columns = gemm.columns(&units);
         let columns = if self.geometry.groups == 1 { columns } else { 0..y.c };
+        let zeros = zeros.as_ptr();
+        let taps = Taps { geometry: &self.geometry, placed, x, zeros, merged: layout.merged };
         let mut start = pixels.start;
         while start < pixels.end {
             let block = start..(start + layout.rows).min(pixels.end);
             // SAFETY: room for the block's pointers and copies.
-            unsafe { self.fill(layout, x, placed, &block, zeros.as_ptr(), rows, copies) };
+            unsafe { self.fill(&taps, &block, rows, copies) };
             let args = Block {
                 rows,
                 m: block.len(),
@@ -270,89 +270,28 @@ impl Conv2d<f32> {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
-    unsafe fn fill(
-        &self,
-        layout: &Layout,
-        x: &Raw<f32>,
-        placed: &Placed,
-        block: &Range<usize>,
-        zeros: *const f32,
-        rows: *mut *const f32,
-        mut copies: *mut f32,
-    ) {
-        let window = &self.geometry.window;
-        if layout.taps == 1 && window.stride == [1, 1] && placed.padding == [0; 4] {
+    /// The table of a block.
+    ///
+    /// # Safety
+    /// `rows` has room for the block's pointers, `copies` for the runs at the edges.
+    unsafe fn fill(&self, taps: &Taps<'_>, block: &Range<usize>, rows: *mut *const f32, mut copies: *mut f32) {
+        let (placed, per_pixel) = (taps.placed, taps.per_pixel());
+        if per_pixel == 1 && self.geometry.window.stride == [1, 1] && placed.padding == [0; 4] {
             for (i, pixel) in block.clone().enumerate() {
                 // SAFETY: an entry for each pixel.
-                unsafe { *rows.add(i) = x.pixel(pixel) };
+                unsafe { *rows.add(i) = taps.x.pixel(pixel) };
             }
             return;
         }
-        let (mut ox, row) = (block.start % placed.ow, block.start / placed.ow);
-        let (mut oy, mut n) = (row % placed.oh, row / placed.oh);
-        for i in 0..block.len() {
-            // SAFETY: `taps` entries for each pixel, and room for the copies of pixels at the edges.
-            unsafe {
-                let to = rows.add(i * layout.taps);
-                if layout.merged {
-                    copies = self.fill_merged(layout, placed, x, [n, oy, ox], zeros, to, copies);
-                } else {
-                    fill_taps(&self.geometry, placed, x, [n, oy, ox], zeros, to);
-                }
-            }
-            ox += 1;
-            if ox == placed.ow {
-                (ox, oy) = (0, oy + 1);
-                if oy == placed.oh {
-                    (oy, n) = (0, n + 1);
-                }
-            }
+        let mut pixel = block.start;
+        while pixel < block.end {
+            let (row, ox) = (pixel / placed.ow, pixel % placed.ow);
+            let end = (ox + block.end - pixel).min(placed.ow);
+            let to = rows.wrapping_add((pixel - block.start) * per_pixel);
+            // SAFETY: as promised by the caller, for the part of the block in this row.
+            unsafe { taps.fill([row / placed.oh, row % placed.oh], ox..end, to, &mut copies) };
+            pixel += end - ox;
         }
-    }
-
-    /// A pointer for each kernel row of one output. Where the row leaves the image to a side, its run is put together in
-    /// `copies`; returns where the next is to go.
-    #[allow(clippy::too_many_arguments)]
-    unsafe fn fill_merged(
-        &self,
-        layout: &Layout,
-        placed: &Placed,
-        x: &Raw<f32>,
-        [n, oy, ox]: [usize; 3],
-        zeros: *const f32,
-        to: *mut *const f32,
-        mut copies: *mut f32,
-    ) -> *mut f32 {
-        let window = &self.geometry.window;
-        let (kw, cin) = (window.kernel[1], x.c);
-        let left = ox * window.stride[1];
-        // Taps inside the image.
-        let inside =
-            placed.padding[1].saturating_sub(left).min(kw)..(placed.w + placed.padding[1]).saturating_sub(left).min(kw);
-        for ky in 0..layout.taps {
-            let iy = (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(placed.padding[0]);
-            let at = if iy >= placed.h || inside.is_empty() {
-                zeros
-            } else {
-                let first = x.pixel((n * placed.h + iy) * placed.w + left + inside.start - placed.padding[1]);
-                if inside.len() == kw {
-                    first.cast_const()
-                } else {
-                    let copy = copies;
-                    // SAFETY: one run of `copies`; the pixels of `inside` exist and adjoin.
-                    unsafe {
-                        copy.write_bytes(0, layout.run);
-                        copy.add(inside.start * cin).copy_from_nonoverlapping(first, inside.len() * cin);
-                    }
-                    copies = copies.wrapping_add(layout.run);
-                    copy.cast_const()
-                }
-            };
-            // SAFETY: as promised by the caller.
-            unsafe { *to.add(ky) = at };
-        }
-        copies
     }
 }
 

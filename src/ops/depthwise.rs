@@ -1,6 +1,6 @@
 //! Depthwise convolution: tables of pixel pointers, a row of outputs at a time.
 
-use super::elementwise::Finish;
+use super::{elementwise::Finish, taps::Taps};
 use crate::{
     ConvGeometry,
     geometry::Placed,
@@ -169,11 +169,10 @@ impl Depthwise {
     ) {
         let taps = self.geometry.taps();
         let (n, oy) = (row / placed.oh, row % placed.oh);
-        for ox in 0..placed.ow {
-            let to = table.wrapping_add(ox * taps);
-            // SAFETY: `taps` entries for each output.
-            unsafe { fill_taps(&self.geometry, placed, x, [n, oy, ox], self.zeros.as_ptr(), to) };
-        }
+        let zeros = self.zeros.as_ptr();
+        let lookup = Taps { geometry: &self.geometry, placed, x, zeros, merged: false };
+        // SAFETY: `taps` entries for each output; nothing is merged, so nothing copied.
+        unsafe { lookup.fill([n, oy], 0..placed.ow, table, &mut core::ptr::null_mut()) };
         let (width, out) = (args.width, args.out);
         let most = width / TAPS_PIXELS[0] * TAPS_PIXELS[0];
         for (i, range) in [0..most, most..width].into_iter().enumerate() {
@@ -187,31 +186,5 @@ impl Depthwise {
             unsafe { self.kernels.dwconv_taps_f32[i].run(args) };
         }
         args.width = width;
-    }
-}
-
-/// Writes a pointer for each tap of one output: the pixel that it sees, or `zeros`.
-///
-/// # Safety
-/// `to` has room for the taps.
-pub(crate) unsafe fn fill_taps(
-    geometry: &ConvGeometry,
-    placed: &Placed,
-    x: &Raw<f32>,
-    [n, oy, ox]: [usize; 3],
-    zeros: *const f32,
-    to: *mut *const f32,
-) {
-    let window = &geometry.window;
-    let [kh, kw] = window.kernel;
-    for ky in 0..kh {
-        let iy = (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(placed.padding[0]);
-        for kx in 0..kw {
-            let ix = (ox * window.stride[1] + kx * window.dilation[1]).wrapping_sub(placed.padding[1]);
-            let inside = iy < placed.h && ix < placed.w;
-            let at = if inside { x.pixel((n * placed.h + iy) * placed.w + ix).cast_const() } else { zeros };
-            // SAFETY: as promised by the caller.
-            unsafe { *to.add(ky * kw + kx) = at };
-        }
     }
 }

@@ -8,6 +8,7 @@ mod fully_connected;
 mod gemm;
 mod pool;
 mod shuffle;
+mod taps;
 
 pub(crate) use check::*;
 pub use conv2d::Conv2d;
