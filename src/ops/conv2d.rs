@@ -276,7 +276,8 @@ impl Conv2d<f32> {
     /// `rows` has room for the block's pointers, `copies` for the runs at the edges.
     unsafe fn fill(&self, taps: &Taps<'_>, block: &Range<usize>, rows: *mut *const f32, mut copies: *mut f32) {
         let (placed, per_pixel) = (taps.placed, taps.per_pixel());
-        if per_pixel == 1 && self.geometry.window.stride == [1, 1] && placed.padding == [0; 4] {
+        let window = &self.geometry.window;
+        if window.kernel == [1, 1] && window.stride == [1, 1] && placed.padding == [0; 4] {
             for (i, pixel) in block.clone().enumerate() {
                 // SAFETY: an entry for each pixel.
                 unsafe { *rows.add(i) = taps.x.pixel(pixel) };
