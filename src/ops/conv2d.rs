@@ -120,9 +120,14 @@ impl Conv2d<f32> {
 
     /// The kernels that `run` uses on images of usual size.
     pub fn kernel_names(&self) -> Vec<&'static str> {
+        self.kernel_names_for(usize::MAX / 64)
+    }
+
+    /// The kernels for so many output pixels, of one row.
+    pub(crate) fn kernel_names_for(&self, pixels: usize) -> Vec<&'static str> {
         match &self.path {
-            Path::Depthwise(depthwise) => alloc::vec![depthwise.kernel_name(usize::MAX / 64)],
-            Path::Gemm(gemm, _) => gemm.kernel_names(gemm.block_rows()).collect(),
+            Path::Depthwise(depthwise) => alloc::vec![depthwise.kernel_name(pixels)],
+            Path::Gemm(gemm, _) => gemm.kernel_names(gemm.block_rows().min(pixels)).collect(),
         }
     }
 

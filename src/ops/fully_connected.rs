@@ -41,9 +41,9 @@ impl FullyConnected<f32> {
         Ok(FullyConnected { conv: Conv2d::f32_on(kernels, &geometry, Weights::oihw(weights), bias, activation)? })
     }
 
-    /// The kernels that `run` uses on batches of usual size.
+    /// The kernels that `run` uses on a batch of one.
     pub fn kernel_names(&self) -> Vec<&'static str> {
-        self.conv.kernel_names()
+        self.conv.kernel_names_for(1)
     }
 
     /// Bytes of workspace that `run` needs.
