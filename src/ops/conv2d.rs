@@ -146,7 +146,7 @@ impl Conv2d<f32> {
         let overflow = Error::Overflow { argument: "workspace" };
         match &self.path {
             Path::Depthwise(depthwise) => {
-                product("workspace", &[depthwise.pointers(placed).ok_or(overflow)?, size_of::<u64>()])
+                product("workspace", &[depthwise.words(placed).ok_or(overflow)?, size_of::<u64>()])
             }
             Path::Gemm(gemm, _) => {
                 let size = |merged| {
@@ -210,7 +210,7 @@ impl Conv2d<f32> {
         match &self.path {
             Path::Depthwise(depthwise) => run_parts(parallel, units, scratch, |rows, memory| {
                 // SAFETY: shapes and overlap were checked, and each task has its rows and its memory.
-                unsafe { depthwise.run(&x, &y, &placed, rows, &finish, memory.cast()) }
+                unsafe { depthwise.run(&x, &y, &placed, rows, &finish, memory) }
             }),
             Path::Gemm(gemm, zeros) => {
                 let layout = self.layout(gemm, &placed, self.may_merge() && x.pixel_stride == x.c);

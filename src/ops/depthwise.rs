@@ -10,6 +10,11 @@ use crate::{
 };
 use core::ops::Range;
 
+/// Where pixels lie a multiple of this many values apart, they fall into so few sets of the L1 cache that the pixels
+/// under a window evict one another. Rows are then copied, `CHUNK` channels at a time, to where they adjoin.
+const ALIASING: usize = 512;
+const CHUNK: usize = 64;
+
 /// Packed weights, and what an entry outside the image points at.
 pub(crate) struct Depthwise {
     pub kernels: &'static Kernels,
@@ -38,12 +43,19 @@ impl Depthwise {
         (placed.ow - 1) * self.geometry.window.stride[1] + placed.window[1]
     }
 
-    /// Pointers that a task needs: a table for each kernel row and one of zeros, or the taps of a row of outputs.
-    pub fn pointers(&self, placed: &Placed) -> Option<usize> {
-        match self.shape() {
-            Some((k, _)) => self.columns(placed).checked_mul(k + 1),
-            None => placed.ow.checked_mul(self.geometry.taps()),
-        }
+    /// Channels to take at a time of images whose pixels are `pixel_stride` apart.
+    fn chunk(&self, pixel_stride: usize) -> usize {
+        let aliases = pixel_stride.is_multiple_of(ALIASING) && self.geometry.cin.is_multiple_of(CHUNK);
+        if aliases && self.shape().is_some() { CHUNK } else { self.geometry.cin }
+    }
+
+    /// Words of memory that a task needs: a table for each kernel row and one of zeros, and the copied rows; or the taps
+    /// of a row of outputs.
+    pub fn words(&self, placed: &Placed) -> Option<usize> {
+        let Some((k, _)) = self.shape() else { return placed.ow.checked_mul(self.geometry.taps()) };
+        // Any view may turn out to alias.
+        let copied = if self.chunk(0) == CHUNK { placed.w.checked_mul(k * CHUNK / 2)? } else { 0 };
+        self.columns(placed).checked_mul(k + 1)?.checked_add(copied)
     }
 
     /// Which of the level's pixel counts takes the fewest steps for a row of `width` outputs, where the last step may
@@ -67,7 +79,7 @@ impl Depthwise {
     ///
     /// # Safety
     /// The images are those that `placed` was made for, apart from one another; nobody else touches these rows of `y`;
-    /// `table` has room for [`Depthwise::pointers`].
+    /// `memory` has the [`Depthwise::words`].
     pub unsafe fn run(
         &self,
         x: &Raw<f32>,
@@ -75,35 +87,39 @@ impl Depthwise {
         placed: &Placed,
         rows: Range<usize>,
         finish: &Finish,
-        table: *mut *const f32,
+        memory: *mut u64,
     ) {
         let (min, max) = finish.kernel_bounds();
-        let mut args = DwConvF32 {
-            rows: [core::ptr::null(); DW_ROWS],
-            taps: self.geometry.taps(),
-            width: placed.ow,
-            channels: x.c,
-            w: self.packed.as_ptr(),
-            out: core::ptr::null_mut(),
-            out_stride: y.pixel_stride,
-            min,
-            max,
-        };
-        let first = rows.start;
-        for row in rows {
-            args.out = y.pixel(row * placed.ow);
-            // SAFETY: the table has room; pointers lead to pixels of the image or to zeros.
-            unsafe {
-                match self.shape() {
-                    Some(shape) => self.run_row(x, placed, row, row == first, shape, &mut args, table),
-                    None => self.run_row_by_taps(x, placed, row, &mut args, table),
+        let chunk = self.chunk(x.pixel_stride);
+        for first in (0..x.c).step_by(chunk) {
+            let part = Raw { ptr: x.ptr.wrapping_add(first), c: chunk, ..*x };
+            let mut args = DwConvF32 {
+                rows: [core::ptr::null(); DW_ROWS],
+                taps: self.geometry.taps(),
+                width: placed.ow,
+                channels: chunk,
+                w: self.packed.as_ptr().wrapping_add(first * (self.geometry.taps() + 1)),
+                out: core::ptr::null_mut(),
+                out_stride: y.pixel_stride,
+                min,
+                max,
+            };
+            for row in rows.clone() {
+                args.out = y.pixel(row * placed.ow).wrapping_add(first);
+                // SAFETY: the memory has room; pointers lead to pixels of the image, copies of them, or zeros.
+                unsafe {
+                    match self.shape() {
+                        Some(shape) => self.run_row(&part, placed, row, row == rows.start, shape, &mut args, memory),
+                        None => self.run_row_by_taps(&part, placed, row, &mut args, memory.cast()),
+                    }
+                    finish.run(y, row * placed.ow..(row + 1) * placed.ow, first..first + chunk);
                 }
-                finish.run(y, row * placed.ow..(row + 1) * placed.ow, 0..y.c);
             }
         }
     }
 
-    /// One row by a kernel of its own. The tables form a ring: a row of the image keeps its table while it is needed.
+    /// One row by a kernel of its own. The tables form a ring: a row of the image keeps its table, and its copy, while it
+    /// is needed.
     #[allow(clippy::too_many_arguments)]
     unsafe fn run_row(
         &self,
@@ -113,12 +129,14 @@ impl Depthwise {
         fresh: bool,
         (k, stride): (usize, usize),
         args: &mut DwConvF32,
-        table: *mut *const f32,
+        memory: *mut u64,
     ) {
         let columns = self.columns(placed);
         let (n, oy) = (row / placed.oh, row % placed.oh);
         let [top, left, ..] = placed.padding;
+        let table: *mut *const f32 = memory.cast();
         let zeros = table.wrapping_add(k * columns);
+        let copies: *mut f32 = memory.wrapping_add((k + 1) * columns).cast();
         if fresh {
             // SAFETY: the last table of the ring.
             unsafe { self.fill_zeros(zeros, columns) };
@@ -134,13 +152,21 @@ impl Depthwise {
             if !fresh && oy > 0 && iy + top < (oy - 1) * stride + k {
                 continue;
             }
+            let mut pixels = Raw { ptr: x.pixel((n * placed.h + iy) * placed.w), ..*x };
+            if x.c < self.geometry.cin {
+                let copy = Raw { ptr: copies.wrapping_add(iy % k * placed.w * x.c), pixel_stride: x.c, ..pixels };
+                for i in 0..placed.w {
+                    // SAFETY: `x.c` channels of a pixel of the row, and the copy's room for them.
+                    unsafe { copy.pixel(i).copy_from_nonoverlapping(pixels.pixel(i), x.c) };
+                }
+                pixels = copy;
+            }
             let inside = left.min(columns)..(left + placed.w).min(columns);
-            let pixel = x.pixel((n * placed.h + iy) * placed.w);
             // SAFETY: `columns` entries of the slot; entry `left + i` is pixel i of the row.
             unsafe {
                 self.fill_zeros(slot, inside.start);
                 for (i, at) in inside.clone().enumerate() {
-                    *slot.add(at) = pixel.wrapping_add(i * x.pixel_stride);
+                    *slot.add(at) = pixels.pixel(i);
                 }
                 self.fill_zeros(slot.add(inside.end), columns - inside.end);
             }

@@ -150,6 +150,8 @@ pub fn conv_geometry(rng: &mut Rng) -> (ConvGeometry, [usize; 3], [usize; 2]) {
         let mut dilation = if rng.one_in(2) { [1, 1] } else { pair(rng, 3) };
         if pointwise {
             (kernel, dilation) = ([1, 1], [1, 1]);
+        } else if rng.one_in(4) {
+            kernel[rng.below(2)] = 1;
         }
         if own {
             let (k, s) = rng.pick(&kolibri::kernels::DW_SHAPES);
