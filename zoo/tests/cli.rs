@@ -10,9 +10,13 @@ fn kolibri(arguments: &[&str]) -> Output {
     command(arguments).output().expect("the binary runs")
 }
 
+/// The binary, under the emulator that cargo was told to run tests under.
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kolibri"));
-    command.args(arguments).env_remove("KOLIBRI_ISA");
+    let target = format!("{}_UNKNOWN_LINUX_GNU", std::env::consts::ARCH.to_uppercase());
+    let runner = std::env::var(format!("CARGO_TARGET_{target}_RUNNER")).unwrap_or_default();
+    let mut words = runner.split_whitespace().chain([env!("CARGO_BIN_EXE_kolibri")]);
+    let mut command = Command::new(words.next().expect("the binary"));
+    command.args(words).args(arguments).env_remove("KOLIBRI_ISA");
     command
 }
 
