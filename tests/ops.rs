@@ -13,7 +13,7 @@ use kolibri::{Activation, ConvGeometry, Image, ImageMut, Padding, Weights, Windo
 
 #[test]
 fn convolution_is_the_reference() {
-    quickcheck(400, |seed: Seed| operator_cases::conv(&mut Rng::new(seed.0), Place::Heap));
+    quickcheck(1000, |seed: Seed| operator_cases::conv(&mut Rng::new(seed.0), Place::Heap));
 }
 
 #[test]
@@ -67,6 +67,8 @@ fn layers_of_networks_are_the_reference() {
         (depthwise(88, 7, 1), 14, 7),            // MnasNet's and NASNet's 7x7
         (same(240, 240, 1, 1).groups(3), 14, 4), // ShuffleNet v1
         (same(24, 48, 3, 1).groups(4), 28, 6),
+        (ConvGeometry::new(8, 24, [1, 7]), 17, 9), // a kernel of one row, and one of one column
+        (ConvGeometry::new(8, 24, [7, 1]), 17, 9),
     ];
     for (i, (geometry, size, small)) in layers.into_iter().enumerate() {
         let size = if slow { small } else { size };
