@@ -61,7 +61,7 @@ pub(crate) fn check_rows(x: &[f32], batch: usize, y: &[f32], cin: usize, cout: u
     check_length("y", product("y", &[batch, cout])?, y.len())
 }
 
-/// The window of a pool: no output may see nothing but padding.
+/// The window of a pool. Padding stays below the kernel; without dilation every output then sees a pixel.
 pub(crate) fn check_pool_window(window: &Window) -> Result<(), Error> {
     window.validate()?;
     if let crate::Padding::Explicit { top, left, bottom, right } = window.padding {
