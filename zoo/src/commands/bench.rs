@@ -22,11 +22,11 @@ const LONE: Duration = Duration::from_millis(20);
 
 #[derive(Args, Clone)]
 pub struct Arguments {
-    /// A network with weights, in zoo/models, or one of zoo/networks
-    #[arg(required_unless_present = "all")]
-    network: Option<String>,
+    /// Networks with weights, in zoo/models, or of zoo/networks; the classes of several are summed up at the end
+    #[arg(required_unless_present = "all", value_name = "NETWORK")]
+    networks: Vec<String>,
     /// Every network
-    #[arg(long, conflicts_with = "network")]
+    #[arg(long, conflicts_with = "networks")]
     all: bool,
     /// Measure each distinct layer by itself, with hot caches, also where there are weights for the whole network
     #[arg(long)]
@@ -43,12 +43,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut known = [models.clone(), networks.clone()].concat();
     known.sort();
     known.dedup();
-    let chosen = match &arguments.network {
-        None => known,
-        Some(name) if known.contains(name) => vec![name.clone()],
-        Some(name) => bail!("unknown network '{name}', known are {}", known.join(" ")),
-    };
+    if let Some(name) = arguments.networks.iter().find(|name| !known.contains(name)) {
+        bail!("unknown network '{name}', known are {}", known.join(" "));
+    }
+    let chosen = if arguments.all { known } else { arguments.networks.clone() };
     let mut all = Vec::new();
+    let mut show = |report: Report| {
+        if common.json {
+            all.push(report.json());
+            return Ok(());
+        }
+        print(format_args!("{report}\n"))
+    };
+    let (mut every, mut peak) = (Vec::new(), 0.0f64);
     for name in &chosen {
         let report = common.with_threads(|parallel| {
             let with_weights = models.contains(name);
@@ -61,13 +68,20 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             } else {
                 bench.lone(&Model::load(&common.models(), name)?.layers)?
             };
-            bench.finish(name, &lines, report)
+            let report = bench.finish(name, &lines, report);
+            every.extend(lines);
+            peak = peak.max(bench.peak);
+            report
         })?;
-        if common.json {
-            all.push(report.json());
-        } else {
-            print(format_args!("{report}\n"))?;
-        }
+        show(report)?;
+    }
+    if chosen.len() > 1 {
+        let mut sum = Report::default();
+        sum.tables.push(classes(&every, peak));
+        sum.fact("networks", Cell::text(chosen.join(" ")));
+        sum.fact("level", Cell::text(kernels.level.name()));
+        sum.fact("peak gflops", Cell::number(peak * 1e-9, 1));
+        show(sum)?;
     }
     if common.json { print_json(&all.into()) } else { Ok(()) }
 }
@@ -81,6 +95,12 @@ struct Line {
     seconds: f64,
     kernels: Vec<&'static str>,
     note: &'static str,
+}
+
+impl Line {
+    fn is_depthwise(&self, k: usize) -> bool {
+        self.shape.class() == Class::Depthwise && self.shape.k == k
+    }
 }
 
 struct Bench<'a> {
@@ -145,7 +165,7 @@ impl<'a> Bench<'a> {
 
     fn finish(&self, name: &str, lines: &[Line], mut report: Report) -> Result<Report> {
         report.tables.push(self.layers(name, lines));
-        report.tables.push(self.classes(lines));
+        report.tables.push(classes(lines, self.peak));
         if let Some(fc) = lines.iter().rfind(|line| line.shape.class() == Class::FullyConnected) {
             let values = fc.shape.cin * fc.shape.cout;
             let rate = (values * size_of::<f32>()) as f64 / fc.seconds;
@@ -180,39 +200,42 @@ impl<'a> Bench<'a> {
         }
         table
     }
+}
 
-    /// Rates of a class are its operations over its time, so that slow layers weigh what they cost.
-    fn classes(&self, lines: &[Line]) -> Table {
-        let columns = &["class", "layers", "us", "percent of time", "gflops", "percent of peak"];
-        let mut table = Table::new("classes, us of all layers", columns);
-        let run = || lines.iter().filter(|line| line.seconds.is_finite());
-        let sum = |of: &dyn Fn(&Line) -> bool| {
-            run().filter(|line| of(line)).fold((0, 0.0, 0.0), |(layers, flops, seconds), line| {
-                let count = line.count as f64;
-                (layers + line.count, flops + count * line.shape.flops(), seconds + count * line.seconds)
-            })
-        };
-        let total = sum(&|_| true);
-        let mut row = |name, (layers, flops, seconds): (usize, f64, f64)| {
-            let rate = rate(flops, seconds);
-            table.row([
-                Cell::text(name),
-                Cell::number(layers as f64, 0),
-                Cell::number(seconds * 1e6, 1),
-                Cell::number(100.0 * seconds / total.2, 1),
-                Cell::number(rate * 1e-9, 1),
-                Cell::number(100.0 * rate / self.peak, 1),
-            ]);
-        };
-        for class in Class::ALL {
-            let of_class = sum(&|line| line.shape.class() == class);
-            if of_class.0 > 0 {
-                row(class.name(), of_class);
-            }
+/// Rates of a class are its operations over its time, so that slow layers weigh what they cost.
+fn classes(lines: &[Line], peak: f64) -> Table {
+    let columns = &["class", "layers", "us", "percent of time", "gflops", "percent of peak"];
+    let mut table = Table::new("classes, us of all layers", columns);
+    let run = || lines.iter().filter(|line| line.seconds.is_finite());
+    let sum = |of: &dyn Fn(&Line) -> bool| {
+        run().filter(|line| of(line)).fold((0, 0.0, 0.0), |(layers, flops, seconds), line| {
+            let count = line.count as f64;
+            (layers + line.count, flops + count * line.shape.flops(), seconds + count * line.seconds)
+        })
+    };
+    let total = sum(&|_| true);
+    let mut row = |name: &str, (layers, flops, seconds): (usize, f64, f64)| {
+        let rate = rate(flops, seconds);
+        table.row([
+            Cell::text(name),
+            Cell::number(layers as f64, 0),
+            Cell::number(seconds * 1e6, 1),
+            Cell::number(100.0 * seconds / total.2, 1),
+            Cell::number(rate * 1e-9, 1),
+            Cell::number(100.0 * rate / peak, 1),
+        ]);
+    };
+    for class in Class::ALL {
+        let of_class = sum(&|line| line.shape.class() == class);
+        if of_class.0 > 0 {
+            row(class.name(), of_class);
         }
-        row("all", total);
-        table
     }
+    for k in (1..=11).filter(|&k| lines.iter().any(|line| line.is_depthwise(k))) {
+        row(&format!("depthwise {k}x{k}"), sum(&|line| line.is_depthwise(k)));
+    }
+    row("all", total);
+    table
 }
 
 fn line(layer: &Layer, count: usize, seconds: f64, kernels: Vec<&'static str>, note: &'static str) -> Line {
