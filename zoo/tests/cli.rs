@@ -144,7 +144,11 @@ fn networks_can_be_measured() {
     let whole = json(&["bench", "mobilenet_v2", "--json"]);
     assert_eq!(whole[0]["tables"][0]["rows"].as_array().map(Vec::len), Some(54));
     assert!(whole[0]["ms_median"].as_f64() >= whole[0]["ms_minimum"].as_f64());
-    let lone = json(&["bench", "shufflenet_v2_0.5x", "--json"]);
+    let lone = json(&["bench", "shufflenet_v2_0.5x", "mobilenet_v1_0.25", "--json"]);
+    let classes =
+        |report: &Value| report["tables"].as_array().and_then(|tables| tables.last()?["rows"].as_array().cloned());
+    let all = |report: &Value| classes(report).and_then(|rows| rows.last()?["layers"].as_i64()).expect("a sum");
+    assert_eq!(all(&lone[2]), all(&lone[0]) + all(&lone[1]), "the classes of several networks are summed up");
     let layers = lone[0]["tables"][0]["rows"].as_array().expect("layers");
     let count: i64 = layers.iter().filter_map(|layer| layer["count"].as_i64()).sum();
     assert_eq!(count, 117);
