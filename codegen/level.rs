@@ -1,6 +1,7 @@
 //! One row per instruction set: what the generator must know and cannot compute. The only list of levels.
 
 /// An instruction set for which kernels are emitted. The vocabulary of the same name is `src/isa/<name>.rs`.
+#[derive(Clone, Copy)]
 pub struct Level {
     /// Named by the last feature it requires.
     pub name: &'static str,
@@ -25,6 +26,36 @@ pub struct Level {
     pub gemv_panels: usize,
     /// Output pixels that one depthwise step computes, widest first; ends with 1.
     pub dw_pixels: &'static [usize],
+    /// The level whose kernels it shares where it has none of its own: everything but the int8 products.
+    pub base: Option<&'static str>,
+    /// Whether it has products on tile registers, and of its own nothing else.
+    pub tiles: bool,
+    pub int8: Int8,
+}
+
+/// How a level multiplies bytes.
+#[derive(Clone, Copy)]
+pub struct Int8 {
+    /// Bytes that a value takes in a product: 2 where bytes are widened first.
+    pub element: usize,
+    /// Bytes of each operand that a product adds up into one i32 lane: `unit / element` values of k.
+    pub unit: usize,
+    /// Rows of A in one register: 2 where a product is one of small matrices.
+    pub rows: usize,
+    /// Units that one register of A feeds: 1 where a unit is splat, 4 where `dot` takes a lane.
+    pub a_step: usize,
+    /// Whether activations are multiplied as i8 rather than u8.
+    pub signed: bool,
+    /// Registers that a product needs besides its operands.
+    pub spare: usize,
+    /// As `Level::gemm`.
+    pub gemm: &'static [usize],
+    /// i32 registers of a depthwise block of channels: 4 where bytes are interleaved, 2 where they are widened.
+    pub dw_registers: usize,
+    /// As `Level::dw_pixels`.
+    pub dw_pixels: &'static [usize],
+    /// Levels whose depthwise kernels serve what is narrower than a block, widest first; all of them, where it has none.
+    pub dw_narrower: &'static [&'static str],
 }
 
 /// Whether results are held to the bits of the reference.
@@ -35,60 +66,139 @@ pub enum Fma {
     IfTarget,
 }
 
-pub const LEVELS: &[Level] = &[
-    Level {
-        name: "portable",
-        variant: "Portable",
-        arch: "any",
-        features: &[],
-        fma: Fma::IfTarget,
-        lanes: 4,
-        registers: 16,
+const PORTABLE: Level = Level {
+    name: "portable",
+    variant: "Portable",
+    arch: "any",
+    features: &[],
+    fma: Fma::IfTarget,
+    lanes: 4,
+    registers: 16,
+    a_step: 1,
+    gemm: &[8, 6],
+    gemv_panels: 4,
+    dw_pixels: &[7, 4, 1],
+    base: None,
+    tiles: false,
+    int8: Int8 {
+        element: 2,
+        unit: 4,
+        rows: 1,
         a_step: 1,
+        signed: false,
+        spare: 1,
         gemm: &[8, 6],
-        gemv_panels: 4,
-        dw_pixels: &[7, 4, 1],
+        dw_registers: 2,
+        dw_pixels: &[4, 1],
+        dw_narrower: &[],
     },
-    Level {
-        name: "avx2",
-        variant: "Avx2",
-        arch: "x86_64",
-        features: &["avx2", "fma"],
-        fma: Fma::Always,
-        lanes: 8,
-        registers: 16,
-        a_step: 1,
-        gemm: &[12, 6],
-        gemv_panels: 4,
-        dw_pixels: &[7, 4, 1],
+};
+
+const AVX2: Level = Level {
+    name: "avx2",
+    variant: "Avx2",
+    arch: "x86_64",
+    features: &["avx2", "fma"],
+    fma: Fma::Always,
+    lanes: 8,
+    gemm: &[12, 6],
+    int8: Int8 { gemm: &[12, 6], ..PORTABLE.int8 },
+    ..PORTABLE
+};
+
+const AVXVNNI: Level = Level {
+    name: "avxvnni",
+    variant: "AvxVnni",
+    features: &["avx2", "fma", "avxvnni"],
+    base: Some("avx2"),
+    int8: Int8 { element: 1, spare: 0, dw_registers: 4, dw_pixels: &[2, 1], dw_narrower: &["avx2"], ..AVX2.int8 },
+    ..AVX2
+};
+
+const AVX512: Level = Level {
+    name: "avx512",
+    variant: "Avx512",
+    arch: "x86_64",
+    features: &["avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"],
+    fma: Fma::Always,
+    lanes: 16,
+    registers: 32,
+    gemm: &[14, 14],
+    int8: Int8 { gemm: &[14, 14], dw_pixels: &[7, 4, 1], dw_narrower: &["avx2"], ..PORTABLE.int8 },
+    ..PORTABLE
+};
+
+const AVX512VNNI: Level = Level {
+    name: "avx512vnni",
+    variant: "Avx512Vnni",
+    features: &["avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"],
+    base: Some("avx512"),
+    int8: Int8 {
+        element: 1,
+        spare: 0,
+        dw_registers: 4,
+        dw_pixels: &[4, 1],
+        dw_narrower: &["avx512", "avx2"],
+        ..AVX512.int8
     },
-    Level {
-        name: "avx512",
-        variant: "Avx512",
-        arch: "x86_64",
-        features: &["avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"],
-        fma: Fma::Always,
-        lanes: 16,
-        registers: 32,
-        a_step: 1,
-        gemm: &[14, 14],
-        gemv_panels: 4,
-        dw_pixels: &[7, 4, 1],
-    },
-    Level {
-        name: "neon",
-        variant: "Neon",
-        arch: "aarch64",
-        features: &["neon"],
-        fma: Fma::Always,
-        lanes: 4,
-        registers: 32,
-        a_step: 4,
+    ..AVX512
+};
+
+const AMX: Level = Level {
+    name: "amx",
+    variant: "Amx",
+    features: &["avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "amx-tile", "amx-int8"],
+    base: Some("avx512vnni"),
+    tiles: true,
+    ..AVX512VNNI
+};
+
+const NEON: Level = Level {
+    name: "neon",
+    variant: "Neon",
+    arch: "aarch64",
+    features: &["neon"],
+    fma: Fma::Always,
+    lanes: 4,
+    registers: 32,
+    a_step: 4,
+    gemm: &[8, 8, 7, 6],
+    gemv_panels: 2,
+    int8: Int8 {
+        element: 2,
+        unit: 2,
+        rows: 1,
+        a_step: 8,
+        signed: true,
+        spare: 0,
         gemm: &[8, 8, 7, 6],
-        gemv_panels: 2,
-        dw_pixels: &[7, 4, 1],
+        dw_registers: 4,
+        dw_pixels: &[4, 1],
+        dw_narrower: &[],
     },
-];
+    ..PORTABLE
+};
+
+const NEON_DOTPROD: Level = Level {
+    name: "neon_dotprod",
+    variant: "NeonDotprod",
+    features: &["neon", "dotprod"],
+    base: Some("neon"),
+    int8: Int8 { element: 1, unit: 4, a_step: 4, ..NEON.int8 },
+    ..NEON
+};
+
+const NEON_I8MM: Level = Level {
+    name: "neon_i8mm",
+    variant: "NeonI8mm",
+    features: &["neon", "dotprod", "i8mm"],
+    base: Some("neon_dotprod"),
+    int8: Int8 { unit: 8, rows: 2, a_step: 1, gemm: &[8, 8], dw_narrower: &["neon_dotprod"], ..NEON_DOTPROD.int8 },
+    ..NEON
+};
+
+/// Better levels later, within an architecture.
+pub const LEVELS: &[Level] = &[PORTABLE, AVX2, AVXVNNI, AVX512, AVX512VNNI, AMX, NEON, NEON_DOTPROD, NEON_I8MM];
 
 impl Level {
     /// Whether `arch` can hold this level.
@@ -96,8 +206,20 @@ impl Level {
         self.arch == "any" || self.arch == arch
     }
 
+    /// The features that the compiler knows.
+    pub fn known_features(&self) -> impl Iterator<Item = &'static str> {
+        self.features.iter().copied().filter(|feature| !feature.starts_with("amx"))
+    }
+
     /// Columns of a full panel of B.
     pub fn nr(&self) -> usize {
         self.gemm.len() * self.lanes
+    }
+}
+
+impl Int8 {
+    /// A product of small matrices is of no use there.
+    pub fn has_depthwise(&self) -> bool {
+        self.rows == 1
     }
 }

@@ -1,11 +1,15 @@
 //! The generator: structure only, no intrinsic, no dependency. See `codegen/README.md`.
 
 pub mod dwconv_f32;
+pub mod dwconv_i8;
 pub mod elementwise;
 pub mod gemm_f32;
+pub mod gemm_i8;
+pub mod gemm_i8_amx;
 pub mod level;
 pub mod pool;
 pub mod probe;
+pub mod requantise;
 pub mod tables;
 pub mod transpose;
 pub mod writer;
@@ -34,17 +38,32 @@ pub fn emit_level(level: &Level) -> (String, Vec<Family>) {
     w.line(format!("// Kernels for {}, emitted by codegen/: change the description, not this text.", level.name));
     w.line("use super::*;");
     w.line(format!("use crate::isa::{} as v;", level.name));
-    let families = vec![
-        gemm_f32::emit_all(&mut w, level),
-        gemm_f32::emit_gemv(&mut w, level),
-        dwconv_f32::emit_all(&mut w, level),
-        dwconv_f32::emit_taps(&mut w, level),
-        pool::emit_all(&mut w, level),
-        elementwise::emit_all(&mut w, level),
-        transpose::emit(&mut w, level),
-        probe::emit_fma(&mut w, level),
-        probe::emit_read(&mut w, level),
-    ];
+    let mut families = Vec::new();
+    if level.base.is_none() {
+        families.extend([
+            gemm_f32::emit_all(&mut w, level),
+            gemm_f32::emit_gemv(&mut w, level),
+            dwconv_f32::emit_all(&mut w, level),
+            dwconv_f32::emit_taps(&mut w, level),
+            pool::emit_all(&mut w, level),
+            elementwise::emit_all(&mut w, level),
+            transpose::emit(&mut w, level),
+            probe::emit_fma(&mut w, level),
+            probe::emit_read(&mut w, level),
+            requantise::emit(&mut w, level),
+        ]);
+    }
+    if level.tiles {
+        families.push(gemm_i8_amx::emit_all(&mut w, level));
+        families.push(probe::emit_tiles(&mut w, level));
+        return (w.finish(), families);
+    }
+    families.push(gemm_i8::emit_all(&mut w, level));
+    families.push(probe::emit_dot(&mut w, level));
+    if level.int8.has_depthwise() {
+        families.push(dwconv_i8::emit_all(&mut w, level));
+        families.push(dwconv_i8::emit_taps(&mut w, level));
+    }
     (w.finish(), families)
 }
 
@@ -60,7 +79,7 @@ fn kernel_head(w: &mut Writer, level: &Level, family: &str, args: &str, what: &s
         w.line(format!("/// `p` keeps the contract of [`{args}`]."));
     } else {
         w.line(format!("/// The CPU has {}, and `p` keeps the contract of [`{args}`].", level.features.join(", ")));
-        w.line(format!("#[target_feature(enable = \"{}\")]", level.features.join(",")));
+        w.line(format!("#[target_feature(enable = \"{}\")]", level.known_features().collect::<Vec<_>>().join(",")));
     }
     w.open(format!("pub unsafe fn {name}(p: &{args})"));
     Kernel { name, registers }

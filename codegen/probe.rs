@@ -23,6 +23,56 @@ pub fn emit_fma(w: &mut Writer, level: &Level) -> Family {
     Family { field: "probe_fma_f32", kernels: vec![kernel] }
 }
 
+/// `p.turns` times as many products of bytes on independent registers.
+pub fn emit_dot(w: &mut Writer, level: &Level) -> Family {
+    let chains = dot_chains(level);
+    let used = chains + 3 + level.int8.spare;
+    let kernel = kernel_head(w, level, "probe_dot_i8", "Probe", &format!("{chains} chains of `dot`"), used);
+    w.line("let (x, y) = unsafe { (v::load_unit(p.data.cast()), v::load_unit(p.data.cast())) };");
+    for i in 0..chains {
+        w.line(format!("let mut c{i} = v::splat_i32({i});"));
+    }
+    w.open("for _ in 0..p.turns");
+    for i in 0..chains {
+        w.line(format!("c{i} = v::dot(c{i}, x, y);"));
+    }
+    w.close();
+    for i in 1..chains {
+        w.line(format!("c0 = v::sub_i32(c0, c{i});"));
+    }
+    w.line("unsafe { v::store_i32(p.out.cast(), c0) };");
+    w.close();
+    Family { field: "probe_dot_i8", kernels: vec![kernel] }
+}
+
+/// `p.turns` products of tiles on four sums.
+pub fn emit_tiles(w: &mut Writer, level: &Level) -> Family {
+    let kernel = kernel_head(w, level, "probe_dot_i8", "Probe", "Products of tiles on four sums", 1);
+    w.line("unsafe { v::begin() };");
+    w.open("for _ in 0..p.turns");
+    let products = (0..4).map(|i| format!("\"tdpbusd tmm{i}, tmm{}, tmm{}\"", 4 + i / 2, 6 + i % 2));
+    let products = products.collect::<Vec<_>>().join(", ");
+    w.line(format!("unsafe {{ core::arch::asm!({products}, options(nostack, nomem)) }};"));
+    w.close();
+    w.line("unsafe { v::end() };");
+    w.line("unsafe { v::store_i32(p.out.cast(), v::splat_i32(0)) };");
+    w.close();
+    Family { field: "probe_dot_i8", kernels: vec![kernel] }
+}
+
+fn dot_chains(level: &Level) -> usize {
+    level.registers - 4 - level.int8.spare
+}
+
+/// Operations of one turn of `probe_dot_i8`: two for each product of values.
+pub fn dot_ops(level: &Level) -> usize {
+    let int8 = &level.int8;
+    if level.tiles {
+        return 4 * 2 * 16 * 16 * 64;
+    }
+    2 * level.lanes * int8.unit / int8.element * dot_chains(level)
+}
+
 /// Reads `p.len` values `p.turns` times.
 pub fn emit_read(w: &mut Writer, level: &Level) -> Family {
     let streams = 8;

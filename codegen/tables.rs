@@ -2,7 +2,8 @@
 
 use super::{
     Family, Kernel,
-    level::{Fma, LEVELS, Level},
+    level::{Fma, Int8, LEVELS, Level},
+    probe,
     writer::Writer,
 };
 
@@ -62,7 +63,7 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     w.open("fn table(level: Level) -> Option<&'static Kernels>");
     w.open("match level");
     for (level, _) in families {
-        w.line(format!("Level::{} => Some(&{}),", level.variant, level.name.to_uppercase()));
+        w.line(format!("Level::{} => Some(const {{ &{} }}),", level.variant, level.name.to_uppercase()));
     }
     if families.len() < LEVELS.len() {
         w.line("_ => None,");
@@ -74,7 +75,10 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     w.open("fn cpu_has(level: Level) -> bool");
     w.open("match level");
     for (level, _) in families {
-        let tests: Vec<_> = level.features.iter().map(|f| format!("has!(\"{f}\")")).collect();
+        let mut tests: Vec<_> = level.known_features().map(|f| format!("has!(\"{f}\")")).collect();
+        if level.tiles {
+            tests.push("crate::detect::amx()".into());
+        }
         let all = if tests.is_empty() { "true".into() } else { tests.join(" && ") };
         w.line(format!("Level::{} => {all},", level.variant));
     }
@@ -97,33 +101,88 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     w.close();
     w.close();
     for (level, families) in families {
+        if !level.tiles {
+            emit_depthwise_i8(&mut w, level, families);
+        }
         w.line("");
-        w.open(format!("static {}: Kernels = Kernels", level.name.to_uppercase()));
+        w.open(format!("const {}: Kernels = Kernels", level.name.to_uppercase()));
         w.line(format!("level: Level::{},", level.variant));
-        w.line(format!("lanes: {},", level.lanes));
-        let fma = match level.fma {
-            Fma::Always => "true",
-            Fma::IfTarget => {
-                "cfg!(any(target_feature = \"fma\", all(target_arch = \"aarch64\", target_feature = \"neon\")))"
-            }
-        };
-        w.line(format!("fma: {fma},"));
-        w.line(format!("gemm_mr: &{:?},", level.gemm));
-        w.line(format!("gemv_panels: {},", level.gemv_panels));
-        w.line(format!("dw_pixels: &{:?},", level.dw_pixels));
-        w.line(format!("probe_fma_flops: {},", 2 * level.lanes * (level.registers - 4)));
-        for family in families {
-            w.line(format!("{}: &[", family.field));
-            for kernel in &family.kernels {
-                let Kernel { name, registers } = kernel;
-                w.line(format!(
-                    "Kernel {{ name: \"{name}\", registers: {registers}, run: generated::{}::{name} }},",
-                    level.name
-                ));
-            }
-            w.line("],");
+        w.line(format!("probe_dot_ops: {},", probe::dot_ops(level)));
+        if !level.tiles {
+            emit_int8(&mut w, level);
+        }
+        if level.base.is_none() {
+            emit_facts(&mut w, level);
+        }
+        for family in families.iter().filter(|family| !family.field.starts_with("dwconv_i8")) {
+            emit_family(&mut w, level, family);
+        }
+        if let Some(base) = level.base {
+            w.line(format!("..{}", base.to_uppercase()));
         }
         w.close_with(";");
     }
     w.finish()
+}
+
+/// How a level multiplies bytes, and its depthwise kernels for that.
+fn emit_int8(w: &mut Writer, level: &Level) {
+    w.line(format!("int8: {},", int8_facts(level)));
+    let own = level.int8.has_depthwise().then_some(level.name);
+    let depthwise: Vec<_> =
+        own.iter().chain(level.int8.dw_narrower).map(|name| format!("&DW_I8_{}", name.to_uppercase())).collect();
+    w.line(format!("dw_i8: &[{}],", depthwise.join(", ")));
+}
+
+/// What levels without a base have of their own.
+fn emit_facts(w: &mut Writer, level: &Level) {
+    w.line(format!("lanes: {},", level.lanes));
+    let fma = match level.fma {
+        Fma::Always => "true",
+        Fma::IfTarget => {
+            "cfg!(any(target_feature = \"fma\", all(target_arch = \"aarch64\", target_feature = \"neon\")))"
+        }
+    };
+    w.line(format!("fma: {fma},"));
+    w.line("gemm_i8_amx: &[],");
+    w.line(format!("gemm_mr: &{:?},", level.gemm));
+    w.line(format!("gemv_panels: {},", level.gemv_panels));
+    w.line(format!("dw_pixels: &{:?},", level.dw_pixels));
+    w.line(format!("probe_fma_flops: {},", 2 * level.lanes * (level.registers - 4)));
+}
+
+fn int8_facts(level: &Level) -> String {
+    let Int8 { element, unit, rows, signed, gemm, .. } = level.int8;
+    let lanes = level.lanes;
+    format!(
+        "Int8 {{ lanes: {lanes}, element: {element}, unit: {unit}, rows: {rows}, signed: {signed}, mr: &{gemm:?} }}"
+    )
+}
+
+fn emit_family(w: &mut Writer, level: &Level, family: &Family) {
+    w.line(format!("{}: &[", family.field));
+    for kernel in &family.kernels {
+        let Kernel { name, registers } = kernel;
+        w.line(format!(
+            "Kernel {{ name: \"{name}\", registers: {registers}, run: generated::{}::{name} }},",
+            level.name
+        ));
+    }
+    w.line("],");
+}
+
+/// The depthwise kernels of a level, apart because wider levels have them too.
+fn emit_depthwise_i8(w: &mut Writer, level: &Level, families: &[Family]) {
+    if !level.int8.has_depthwise() {
+        return;
+    }
+    w.line("");
+    w.open(format!("static DW_I8_{}: DwI8 = DwI8", level.name.to_uppercase()));
+    w.line(format!("int8: {},", int8_facts(level)));
+    w.line(format!("registers: {},", level.int8.dw_registers));
+    w.line(format!("pixels: &{:?},", level.int8.dw_pixels));
+    for family in families.iter().filter(|family| family.field.starts_with("dwconv_i8")) {
+        emit_family(w, level, family);
+    }
+    w.close_with(";");
 }

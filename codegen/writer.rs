@@ -35,6 +35,16 @@ impl Writer {
         self.depth += 1;
     }
 
+    pub fn open_call(&mut self, head: impl AsRef<str>) {
+        self.line(format!("{}(", head.as_ref()));
+        self.depth += 1;
+    }
+
+    pub fn close_call(&mut self) {
+        self.depth -= 1;
+        self.line(");");
+    }
+
     pub fn close_with(&mut self, tail: &str) {
         self.depth -= 1;
         self.line(format!("}}{tail}"));

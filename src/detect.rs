@@ -19,6 +19,15 @@ impl Level {
         kernels::detect(self)
     }
 
+    /// The kernels of this level, whether or not this CPU has its features; `None` on another architecture.
+    ///
+    /// # Safety
+    /// Whoever runs them sees to it that the instructions that they use are executed: by the CPU, or by an emulation that
+    /// catches them.
+    pub unsafe fn kernels_unchecked(self) -> Option<&'static Kernels> {
+        kernels::unchecked(self)
+    }
+
     /// The levels that this CPU has, the best last.
     pub fn available() -> impl DoubleEndedIterator<Item = Level> {
         Level::ALL.iter().copied().filter(|level| level.kernels().is_some())
@@ -44,6 +53,64 @@ impl Level {
         let best = select(set.unwrap_or(""))?;
         Ok(best.kernels().or(Level::Portable.kernels()).expect("the portable level needs nothing of the CPU"))
     }
+}
+
+/// Whether the CPU has AMX with products of bytes, and the system grants this process the state of its tiles: Linux does
+/// when asked, once for the whole process. Elsewhere the level is not offered.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn amx() -> bool {
+    use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+    const UNKNOWN: u8 = 2;
+    static KNOWN: AtomicU8 = AtomicU8::new(UNKNOWN);
+    let known = KNOWN.load(Relaxed);
+    if known != UNKNOWN {
+        return known == 1;
+    }
+    let has = cpu_has_amx() && system_grants_tiles();
+    KNOWN.store(has.into(), Relaxed);
+    has
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpu_has_amx() -> bool {
+    use core::arch::x86_64::{__cpuid, __cpuid_count};
+    const OSXSAVE: u32 = 1 << 27;
+    const AMX_TILE_AND_INT8: u32 = 1 << 24 | 1 << 25;
+    const TILE_STATE: u32 = 1 << 17 | 1 << 18;
+    #[allow(unused_unsafe)] // safe since Rust 1.94
+    // SAFETY: every x86-64 has `cpuid`; leaf 7 is read where there is one.
+    let (leaves, leaf1) = unsafe { (__cpuid(0).eax, __cpuid(1)) };
+    if leaves < 7 || leaf1.ecx & OSXSAVE == 0 {
+        return false;
+    }
+    #[allow(unused_unsafe)]
+    // SAFETY: as above.
+    let leaf7 = unsafe { __cpuid_count(7, 0) };
+    let enabled: u32;
+    // SAFETY: the system enabled `xgetbv`; it reads a register.
+    unsafe {
+        core::arch::asm!("xgetbv", in("ecx") 0, out("eax") enabled, out("edx") _, options(nomem, nostack, preserves_flags));
+    }
+    leaf7.edx & AMX_TILE_AND_INT8 == AMX_TILE_AND_INT8 && enabled & TILE_STATE == TILE_STATE
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn system_grants_tiles() -> bool {
+    const ARCH_PRCTL: usize = 158;
+    const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
+    const XFEATURE_XTILEDATA: usize = 18;
+    let result: isize;
+    // SAFETY: the system call touches no memory of the process; the kernel overwrites rcx and r11.
+    unsafe {
+        core::arch::asm!("syscall", inlateout("rax") ARCH_PRCTL => result, in("rdi") ARCH_REQ_XCOMP_PERM,
+            in("rsi") XFEATURE_XTILEDATA, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result == 0
+}
+
+#[cfg(all(target_arch = "x86_64", not(target_os = "linux")))]
+fn system_grants_tiles() -> bool {
+    false
 }
 
 /// The best level that the CPU has and `list` permits.

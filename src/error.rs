@@ -100,6 +100,31 @@ pub enum Error {
         /// Upper bound.
         max: f32,
     },
+    /// A scale, or a ratio of scales, that is not positive and finite, or so large that sums would overflow.
+    Scale {
+        /// The scale.
+        argument: &'static str,
+        /// Its value.
+        scale: f32,
+    },
+    /// A zero point that no byte has.
+    ZeroPoint {
+        /// Whose.
+        argument: &'static str,
+        /// Its value.
+        zero_point: i32,
+        /// The least byte.
+        min: i32,
+        /// The greatest byte.
+        max: i32,
+    },
+    /// A residual of bytes whose quantisation was not given at creation.
+    ResidualQuantization,
+    /// An activation that the operator does not have on bytes.
+    Activation {
+        /// Which.
+        activation: &'static str,
+    },
     /// A level that this CPU lacks.
     Level {
         /// The level's name.
@@ -150,6 +175,14 @@ impl fmt::Display for Error {
             }
             Error::WeightLayout { layout } => write!(f, "weights: the layout {layout} does not fit the operator"),
             Error::Clamp { min, max } => write!(f, "activation: no clamp from {min} to {max}"),
+            Error::Scale { argument, scale } => {
+                write!(f, "{argument}: expected a positive finite scale below 2^64, got {scale:e}")
+            }
+            Error::ZeroPoint { argument, zero_point, min, max } => {
+                write!(f, "{argument}: expected a zero point from {min} to {max}, got {zero_point}")
+            }
+            Error::ResidualQuantization => write!(f, "residual: its quantisation was not given at creation"),
+            Error::Activation { activation } => write!(f, "activation: {activation} is not offered on bytes"),
             Error::Level { name } => write!(f, "level: this CPU lacks {name}"),
             Error::Isa { name } => {
                 write!(f, "KOLIBRI_ISA: unknown level '{name}', known are")?;

@@ -1,6 +1,9 @@
 //! Windows that slide over images: kernel, stride, dilation, padding, groups.
 
-use crate::error::{Error, non_zero, product};
+use crate::{
+    error::{Error, non_zero, product},
+    quant::Ties,
+};
 
 /// Pixels of zeros around an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -105,7 +108,7 @@ impl Window {
 
 /// A window on an image of known size.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Placed {
+pub struct Placed {
     pub h: usize,
     pub w: usize,
     pub oh: usize,
@@ -285,6 +288,16 @@ impl<'a, T> Weights<'a, T> {
     /// `[height][width][cout]`, one input channel for each output channel: TFLite's DEPTHWISE_CONV_2D.
     pub const fn hwc(data: &'a [T]) -> Self {
         Weights { data, layout: WeightLayout::Hwc }
+    }
+
+    /// The operator of TensorFlow Lite that has such weights.
+    pub(crate) fn ties(&self, geometry: &ConvGeometry) -> Ties {
+        let depthwise = geometry.groups == geometry.cin && geometry.groups > 1;
+        match geometry.groups {
+            _ if depthwise || self.layout == WeightLayout::Hwc => Ties::DepthwiseConv,
+            1 => Ties::Conv,
+            _ => Ties::GroupedConv,
+        }
     }
 
     pub(crate) fn validate(&self, geometry: &ConvGeometry) -> Result<(), Error> {

@@ -39,8 +39,89 @@ pub struct Kernels {
     pub transpose_x32: &'static [Kernel<TransposeX32>],
     /// Multiply-adds in registers only: the peak that benches measure against.
     pub probe_fma_f32: &'static [Kernel<Probe>],
+    /// How bytes are multiplied.
+    pub int8: Int8,
+    /// Operations in one turn of [`Kernels::probe_dot_i8`].
+    pub probe_dot_ops: usize,
+    /// As `gemm_f32`, of bytes.
+    pub gemm_i8: &'static [Kernel<GemmI8>],
+    /// Products on tile registers, for panels of one register and of two; empty where there are none.
+    pub gemm_i8_amx: &'static [Kernel<GemmI8>],
+    /// Depthwise kernels of bytes, those of the widest blocks of channels first; the last take any number of channels.
+    pub dw_i8: &'static [&'static DwI8],
+    /// Sums to bytes.
+    pub requantise_i8: &'static [Kernel<RequantiseI8>],
+    /// Products of bytes in registers only.
+    pub probe_dot_i8: &'static [Kernel<Probe>],
     /// Reading only: the bandwidth that benches measure against.
     pub probe_read_f32: &'static [Kernel<Probe>],
+}
+
+/// How a level multiplies bytes. Activations are brought into this form before a product reads them.
+#[derive(Clone, Copy, Debug)]
+pub struct Int8 {
+    /// i32 values in a register.
+    pub lanes: usize,
+    /// Bytes of a value: 2 where values are widened to i16.
+    pub element: usize,
+    /// Bytes of each operand that one i32 lane of a product adds up: `unit / element` values.
+    pub unit: usize,
+    /// Rows of A in a register: 2 where a product is one of small matrices.
+    pub rows: usize,
+    /// Whether activations are i8 rather than u8.
+    pub signed: bool,
+    /// `mr[c - 1]`: the most rows of a tile that is `c` registers of columns wide; its length is the width of a panel.
+    pub mr: &'static [usize],
+}
+
+impl Int8 {
+    /// Values of k in a unit.
+    pub fn values(&self) -> usize {
+        self.unit / self.element
+    }
+
+    /// Columns of a full panel.
+    pub fn nr(&self) -> usize {
+        self.mr.len() * self.lanes
+    }
+}
+
+/// Depthwise kernels of bytes that take one size of blocks of channels.
+#[derive(Debug)]
+pub struct DwI8 {
+    /// How bytes are multiplied.
+    pub int8: Int8,
+    /// i32 registers of a block of channels.
+    pub registers: usize,
+    /// Output pixels of a step, most first, the last is 1.
+    pub pixels: &'static [usize],
+    /// For each of [`DW_SHAPES`] the kernels of each of `pixels`.
+    pub dwconv_i8: &'static [Kernel<DwConvI8>],
+    /// Depthwise with any taps.
+    pub dwconv_i8_taps: &'static [Kernel<DwConvI8>],
+}
+
+impl DwI8 {
+    /// Channels of a block.
+    pub fn channels(&self) -> usize {
+        self.registers * self.int8.lanes
+    }
+
+    /// The channel of a block that is in a lane of a register.
+    pub fn channel(&self, register: usize, lane: usize) -> usize {
+        lane / 4 * 4 * self.registers + 4 * register + lane % 4
+    }
+
+    /// Bytes of the packed weights of a block: biases, scales, and for each of `products` the weights of its rows.
+    pub fn block_len(&self, products: usize) -> usize {
+        self.channels() * (8 + products * self.int8.unit)
+    }
+
+    /// The kernel for `k`x`k` taps at `stride` and the `pixels`-th of `pixels`.
+    pub fn dwconv(&self, k: usize, stride: usize, pixels: usize) -> Option<Kernel<DwConvI8>> {
+        let shape = DW_SHAPES.iter().position(|&s| s == (k, stride))?;
+        (pixels < self.pixels.len()).then(|| self.dwconv_i8[shape * self.pixels.len() + pixels])
+    }
 }
 
 /// One function of a table.
@@ -76,6 +157,10 @@ impl<A> Kernel<A> {
 pub const DW_SHAPES: [(usize, usize); 6] = [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2)];
 /// Pixels a step of [`Kernels::dwconv_taps_f32`].
 pub const TAPS_PIXELS: [usize; 2] = [4, 1];
+/// Rows that a product on tile registers takes at a time.
+pub const AMX_ROWS: usize = 32;
+/// Bytes of k that a product on tile registers takes at a time.
+pub const AMX_K: usize = 64;
 /// The most rows of a depthwise kernel.
 pub const DW_ROWS: usize = 7;
 
@@ -90,6 +175,13 @@ impl Kernels {
         let max = *self.gemm_mr.get(cols.checked_sub(1)?)?;
         let before: usize = self.gemm_mr[..cols - 1].iter().sum();
         (1..=max).contains(&mr).then(|| self.gemm_f32[before + mr - 1])
+    }
+
+    /// As [`Kernels::gemm`], of bytes.
+    pub fn gemm_i8(&self, mr: usize, cols: usize) -> Option<Kernel<GemmI8>> {
+        let max = *self.int8.mr.get(cols.checked_sub(1)?)?;
+        let before: usize = self.int8.mr[..cols - 1].iter().sum();
+        (1..=max).contains(&mr).then(|| self.gemm_i8[before + mr - 1])
     }
 
     /// The depthwise kernel for `k`x`k` taps at `stride` and the `pixels`-th of `dw_pixels`.
@@ -110,6 +202,10 @@ impl Kernels {
             .chain(of(self.pool_f32))
             .chain(of(self.elementwise_f32))
             .chain(of(self.transpose_x32))
+            .chain(of(self.gemm_i8))
+            .chain(of(self.gemm_i8_amx))
+            .chain(self.dw_i8.iter().flat_map(|dw| of(dw.dwconv_i8).chain(of(dw.dwconv_i8_taps))))
+            .chain(of(self.requantise_i8))
     }
 }
 
@@ -200,6 +296,148 @@ pub struct DwConvF32 {
     pub min: f32,
     /// Upper bound of the result.
     pub max: f32,
+}
+
+/// `C = requantise(bias + A * B)` for `tiles` tiles of MR rows and `panels` panels of B, or the sums.
+///
+/// # Contract
+/// - Each of `tiles * MR` rows at `a + i * a_stride` is valid for reads of `k` bytes, a multiple of the level's unit.
+/// - `b + q * panel_len`, for each q below `panels`, is valid for reads of NR biases (i32), NR scales (f32) and k / unit
+///   times NR units. Scales are below 1 and positive, or `sums` is not null.
+/// - Where `sums` is null, row i of panel q of C begins at `c + i * c_stride + q * panel_columns`, else at `sums +
+///   i * sums_stride + q * panel_columns`. Each lane count of columns is valid for writes: at multiples of it, the last
+///   at `last`; in kernels one register wide with `columns` below the lane count only the first `columns` values are.
+/// - What is written overlaps nothing that is read.
+/// - A kernel of `gemm_i8_amx` takes `tiles` rows, at least [`AMX_ROWS`], the last of them perhaps twice, and `k` is a
+///   multiple of [`AMX_K`].
+#[derive(Debug)]
+pub struct GemmI8 {
+    /// A, in the form that the level multiplies.
+    pub a: *const u8,
+    /// Bytes from a row of A to the next.
+    pub a_stride: usize,
+    /// Bytes of a row.
+    pub k: usize,
+    /// Tiles of MR rows.
+    pub tiles: usize,
+    /// Packed B.
+    pub b: *const u8,
+    /// Bytes from a panel of B to the next.
+    pub panel_len: usize,
+    /// Panels.
+    pub panels: usize,
+    /// Columns from a panel of C to the next.
+    pub panel_columns: usize,
+    /// C.
+    pub c: *mut u8,
+    /// Values from a row of C to the next.
+    pub c_stride: usize,
+    /// Null, or where sums go in place of bytes.
+    pub sums: *mut i32,
+    /// Values from a row of sums to the next.
+    pub sums_stride: usize,
+    /// Where the last register of a panel's row begins.
+    pub last: usize,
+    /// Columns that C has.
+    pub columns: usize,
+    /// The zero point of C, as u8.
+    pub zero_point: i16,
+    /// Lower bound of the result, as u8.
+    pub min: u8,
+    /// Upper bound of the result, as u8.
+    pub max: u8,
+    /// Bits to flip in each result: 0x80 makes it i8.
+    pub flip: u8,
+}
+
+/// One row of output pixels of a depthwise convolution of bytes.
+///
+/// # Contract
+/// - K x K kernels of `pixels` output pixels: `width >= pixels`; each of the first K of `rows` points at
+///   `(width - 1) * S + K` pixel pointers. Kernels for any taps: `rows[0]` points at `width * taps` pixel pointers, output
+///   pixel by output pixel; `taps` is a multiple of the values of a unit.
+/// - `channels` is a multiple of the block's, or, for a level's narrowest blocks, less than one.
+/// - Each pixel pointer plus `offset` is valid for reads of `channels` bytes.
+/// - `w` is valid for reads of the packed weights ([`DwI8::block_len`]) of each block, whose scales are below 1 and
+///   positive, or `sums` is not null.
+/// - `out + x * out_stride`, or where `sums` is not null `sums + x * sums_stride`, is for each x below `width` valid for
+///   writes of `channels` values and overlaps nothing that is read.
+#[derive(Debug)]
+pub struct DwConvI8 {
+    /// Tables of pixel pointers.
+    pub rows: [*const *const u8; DW_ROWS],
+    /// Taps of a kernel for any taps.
+    pub taps: usize,
+    /// Output pixels.
+    pub width: usize,
+    /// Added to each pixel pointer: the first channel.
+    pub offset: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Packed weights.
+    pub w: *const u8,
+    /// Output.
+    pub out: *mut u8,
+    /// Values from an output pixel to the next.
+    pub out_stride: usize,
+    /// Null, or where sums go in place of bytes.
+    pub sums: *mut i32,
+    /// Values from a pixel's sums to the next.
+    pub sums_stride: usize,
+    /// The zero point of the output, as u8.
+    pub zero_point: i16,
+    /// Lower bound of the result, as u8.
+    pub min: u8,
+    /// Upper bound of the result, as u8.
+    pub max: u8,
+    /// Bits that differ between the activations and what the level multiplies.
+    pub flip_in: u8,
+    /// Bits to flip in each result: 0x80 makes it i8.
+    pub flip: u8,
+}
+
+/// `out = round(clamp(f32(sum) * scale[c] + (residual - residual_zero) * residual_scale, low, high)) + zero_point`.
+///
+/// # Contract
+/// - Each of `rows` rows of `len` sums, and of the residual where that is not null, is valid for reads, `scales` of `len`
+///   values. No operation overflows f32.
+/// - Each row of `out` is valid for writes of `len` bytes and overlaps nothing that is read.
+#[derive(Debug)]
+pub struct RequantiseI8 {
+    /// Sums.
+    pub sums: *const i32,
+    /// Values from a row to the next.
+    pub sums_stride: usize,
+    /// Scale of each column.
+    pub scales: *const f32,
+    /// Null, or what is added.
+    pub residual: *const u8,
+    /// Values from a row to the next.
+    pub residual_stride: usize,
+    /// Zero point of the residual, as u8.
+    pub residual_zero: i32,
+    /// Scale of the residual.
+    pub residual_scale: f32,
+    /// Output.
+    pub out: *mut u8,
+    /// Values from a row to the next.
+    pub out_stride: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Values a row.
+    pub len: usize,
+    /// Lower bound less the zero point.
+    pub low: f32,
+    /// Upper bound less the zero point.
+    pub high: f32,
+    /// The zero point of the output, as u8.
+    pub zero_point: i16,
+    /// Lower bound of the result, as u8.
+    pub min: u8,
+    /// Upper bound of the result, as u8.
+    pub max: u8,
+    /// Bits to flip in each byte read or written: 0x80 where they are i8.
+    pub flip: u8,
 }
 
 /// One output pixel of a pooling.
@@ -299,7 +537,19 @@ pub struct Probe {
 /// The emitted kernels. Each `unsafe` block in them steps within what the argument's contract grants.
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks, unused_variables)]
 mod generated {
-    use super::{DwConvF32, ElementwiseF32, GemmF32, PoolF32, Probe, TransposeX32};
+    use super::*;
+
+    /// The registers of a depthwise block, lanes as interleaving left them, to channels in order.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `channels` values.
+    unsafe fn scatter<const REGISTERS: usize>(held: &[i32], to: *mut i32, channels: usize) {
+        for c in 0..channels {
+            let (group, register, lane) = (c / (4 * REGISTERS), c / 4 % REGISTERS, c % 4);
+            unsafe { *to.add(c) = held[register * (held.len() / REGISTERS) + group * 4 + lane] };
+        }
+    }
+
     include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 }
 
@@ -322,6 +572,11 @@ include!(concat!(env!("OUT_DIR"), "/tables.rs"));
 /// The gate of [`Level::kernels`].
 pub(crate) fn detect(level: Level) -> Option<&'static Kernels> {
     table(level).filter(|_| cpu_has(level))
+}
+
+/// What [`Level::kernels_unchecked`] gives.
+pub(crate) fn unchecked(level: Level) -> Option<&'static Kernels> {
+    table(level)
 }
 
 /// The emitted text of a level's kernels; empty for a level of another architecture.

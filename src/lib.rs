@@ -63,6 +63,7 @@ pub mod kernels;
 mod ops;
 mod pack;
 mod parallel;
+mod quant;
 #[cfg(feature = "std")]
 pub mod reference;
 mod tensor;
@@ -76,5 +77,6 @@ pub use ops::{Add, ChannelShuffle, Conv2d, FullyConnected, Pool2d, nchw_to_nhwc,
 #[cfg(feature = "rayon")]
 pub use parallel::Rayon;
 pub use parallel::{Parallel, Serial};
-pub use tensor::{Image, ImageMut};
+pub use quant::{QuantParams, Quantization, Quantized, Requantization, weight_scale};
+pub use tensor::{Element, Image, ImageMut};
 pub use workspace::Workspace;

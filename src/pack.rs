@@ -1,12 +1,13 @@
 //! Packing: what the kernels of a level read, from weights in any layout.
 
-use crate::kernels::Kernels;
+use crate::kernels::{DwI8, Int8, Kernels};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// One cache line, so that packed rows begin on lines.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; 16]);
+struct Line([u8; 64]);
 
 /// Packed weights: zeros where nothing was written.
 pub(crate) struct Packed {
@@ -14,16 +15,38 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    pub fn new(len: usize) -> Self {
-        Packed { lines: alloc::vec![Line([0.0; 16]); len.div_ceil(16)] }
+    /// Room for so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Packed { lines: alloc::vec![Line([0; 64]); bytes.div_ceil(64)] }
     }
 
-    pub fn as_ptr(&self) -> *const f32 {
+    /// Room for so many f32 values.
+    pub fn f32(len: usize) -> Self {
+        Packed::new(len * size_of::<f32>())
+    }
+
+    /// So many bytes of that value.
+    pub fn filled(bytes: usize, value: u8) -> Self {
+        Packed { lines: alloc::vec![Line([value; 64]); bytes.div_ceil(64)] }
+    }
+
+    pub fn as_ptr<T>(&self) -> *const T {
         self.lines.as_ptr().cast()
     }
 
-    fn set(&mut self, at: usize, value: f32) {
-        self.lines[at / 16].0[at % 16] = value;
+    fn put<const N: usize>(&mut self, at: usize, bytes: [u8; N]) {
+        for (i, byte) in bytes.into_iter().enumerate() {
+            self.lines[(at + i) / 64].0[(at + i) % 64] = byte;
+        }
+    }
+
+    fn put_f32(&mut self, at: usize, value: f32) {
+        self.put(at * size_of::<f32>(), value.to_ne_bytes());
+    }
+
+    /// A weight in a unit.
+    fn put_i8(&mut self, at: usize, element: usize, value: i8) {
+        if element == 1 { self.put(at, value.to_ne_bytes()) } else { self.put(at, i16::from(value).to_ne_bytes()) }
     }
 }
 
@@ -35,11 +58,11 @@ impl Packed {
 pub(crate) struct Panels {
     /// Columns.
     pub n: usize,
-    /// Rows of B.
-    pub k: usize,
     /// Columns of a full panel.
     pub nr: usize,
-    lanes: usize,
+    pub lanes: usize,
+    /// Packed size of a column: f32 values, or bytes.
+    column: usize,
     /// Full panels.
     pub full: usize,
     /// Registers of the last panel; 0 where the full panels hold all columns.
@@ -47,19 +70,33 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    pub fn new(kernels: &Kernels, n: usize, k: usize) -> Self {
-        let (nr, lanes) = (kernels.nr(), kernels.lanes);
-        Panels { n, k, nr, lanes, full: n / nr, tail: (n % nr).div_ceil(lanes) }
+    /// Columns of the bias and `k` values.
+    pub fn f32(kernels: &Kernels, n: usize, k: usize) -> Self {
+        Self::new(kernels.lanes, kernels.nr(), n, 1 + k)
     }
 
-    /// Values of a panel `registers` wide: the bias row and k rows.
+    /// Columns of bias, scale and `k` bytes.
+    pub fn i8(int8: &Int8, n: usize, k: usize) -> Self {
+        Self::new(int8.lanes, int8.nr(), n, 8 + k)
+    }
+
+    fn new(lanes: usize, nr: usize, n: usize, column: usize) -> Self {
+        Panels { n, nr, lanes, column, full: n / nr, tail: (n % nr).div_ceil(lanes) }
+    }
+
+    /// Registers of a full panel.
+    pub fn registers(&self) -> usize {
+        self.nr / self.lanes
+    }
+
+    /// Size of a panel `registers` wide.
     pub fn panel_len(&self, registers: usize) -> usize {
-        (self.k + 1) * registers * self.lanes
+        self.column * registers * self.lanes
     }
 
-    /// Values of all panels.
+    /// Size of all panels.
     pub fn len(&self) -> usize {
-        self.full * self.panel_len(self.nr / self.lanes) + self.panel_len(self.tail)
+        self.full * self.panel_len(self.registers()) + self.panel_len(self.tail)
     }
 
     /// First column of the last panel.
@@ -72,35 +109,82 @@ impl Panels {
         self.n.saturating_sub(self.lanes) - self.tail_start()
     }
 
-    /// Packs one group at `at`: `value(0, column)` is the bias, `value(1 + k, column)` a weight.
-    pub fn pack(&self, into: &mut Packed, at: usize, value: impl Fn(usize, usize) -> f32) {
-        let registers = self.nr / self.lanes;
-        for panel in 0..self.full {
-            let at = at + panel * self.panel_len(registers);
-            self.pack_panel(into, at, registers, |j| panel * self.nr + j * self.lanes, &value);
-        }
-        let at = at + self.full * self.panel_len(registers);
-        let starts = |j: usize| self.tail_start() + if j + 1 == self.tail { self.tail_last() } else { j * self.lanes };
-        self.pack_panel(into, at, self.tail, starts, &value);
+    /// Units in which the columns of `groups` can be split among tasks: the last full panel and the rest are one, as they
+    /// may overlap.
+    pub fn units(&self, groups: usize) -> usize {
+        if groups == 1 { self.full.max(1) } else { 1 }
     }
 
-    fn pack_panel(
-        &self,
-        into: &mut Packed,
-        mut at: usize,
-        registers: usize,
-        start: impl Fn(usize) -> usize,
-        value: &impl Fn(usize, usize) -> f32,
-    ) {
-        for row in 0..=self.k {
-            for j in 0..registers {
-                let columns = start(j)..(start(j) + self.lanes).min(self.n);
-                for (lane, column) in columns.enumerate() {
-                    into.set(at + lane, value(row, column));
-                }
-                at += self.lanes;
+    /// The columns of `units`, of all `groups`.
+    pub fn columns(&self, groups: usize, units: &Range<usize>) -> Range<usize> {
+        let end = if units.end == self.units(groups) { groups * self.n } else { units.end * self.nr };
+        units.start * self.nr..end
+    }
+
+    /// Whether tasks share the `rows` of A and split the columns: where B is the larger operand.
+    pub fn split_columns(&self, groups: usize, rows: usize) -> bool {
+        self.n > rows && self.units(groups) > 1
+    }
+
+    /// Every panel: where it begins, and the first column of each of its registers.
+    fn each(&self, mut f: impl FnMut(usize, &[usize])) {
+        let registers = self.registers();
+        let mut starts = Vec::new();
+        for panel in 0..self.full + usize::from(self.tail > 0) {
+            starts.clear();
+            if panel < self.full {
+                starts.extend((0..registers).map(|j| panel * self.nr + j * self.lanes));
+            } else {
+                let last = |j: usize| if j + 1 == self.tail { self.tail_last() } else { j * self.lanes };
+                starts.extend((0..self.tail).map(|j| self.tail_start() + last(j)));
             }
+            f(panel * self.panel_len(registers), &starts);
         }
+    }
+
+    /// The columns of the register that begins with column `start`, each with its lane.
+    fn lanes(&self, start: usize) -> impl Iterator<Item = (usize, usize)> {
+        (start..(start + self.lanes).min(self.n)).enumerate()
+    }
+
+    /// Packs one group at `at`: `value(0, column)` is the bias, `value(1 + k, column)` a weight.
+    pub fn pack_f32(&self, into: &mut Packed, at: usize, value: impl Fn(usize, usize) -> f32) {
+        self.each(|panel, starts| {
+            for (row, (j, &start)) in (0..self.column).flat_map(|row| starts.iter().enumerate().map(move |s| (row, s)))
+            {
+                let at = at + panel + (row * starts.len() + j) * self.lanes;
+                self.lanes(start).for_each(|(lane, column)| into.put_f32(at + lane, value(row, column)));
+            }
+        });
+    }
+
+    /// Packs one group of `k` values a column at the byte `at`: `head(column)` are bias and scale.
+    pub fn pack_i8(
+        &self,
+        int8: &Int8,
+        into: &mut Packed,
+        at: usize,
+        k: usize,
+        head: impl Fn(usize) -> (i32, f32),
+        weight: impl Fn(usize, usize) -> i8,
+    ) {
+        self.each(|panel, starts| {
+            let at = at + panel;
+            let width = starts.len() * self.lanes;
+            for (j, &start) in starts.iter().enumerate() {
+                for (lane, column) in self.lanes(start) {
+                    let lane = j * self.lanes + lane;
+                    let (bias, scale) = head(column);
+                    into.put(at + 4 * lane, bias.to_ne_bytes());
+                    into.put(at + 4 * (width + lane), scale.to_ne_bytes());
+                    for k in 0..k {
+                        let unit = k / int8.values() * width + lane;
+                        let byte = unit * int8.unit + k % int8.values() * int8.element;
+                        into.put_i8(at + 8 * width + byte, int8.element, weight(k, column));
+                    }
+                }
+            }
+        });
     }
 }
 
@@ -114,14 +198,42 @@ pub(crate) fn pack_depthwise(
 ) -> Packed {
     let lanes = kernels.lanes;
     let blocks = channels.div_ceil(lanes);
-    let mut packed = Packed::new(blocks * lanes * (taps + 1));
+    let mut packed = Packed::f32(blocks * lanes * (taps + 1));
     for block in 0..blocks {
         let start = (block * lanes).min(channels.saturating_sub(lanes));
         for row in 0..=taps {
             for lane in 0..lanes.min(channels) {
-                packed.set((block * (taps + 1) + row) * lanes + lane, value(row, start + lane));
+                packed.put_f32((block * (taps + 1) + row) * lanes + lane, value(row, start + lane));
             }
         }
     }
     packed
+}
+
+/// Packs one block of depthwise weights at the byte `at`: `head(channel)` are bias and scale, `weight(product, i, channel)`
+/// the weight of row i of a product; channels from `channels` on are left zero.
+pub(crate) fn pack_depthwise_i8(
+    dw: &DwI8,
+    into: &mut Packed,
+    at: usize,
+    channels: usize,
+    products: usize,
+    head: impl Fn(usize) -> (i32, f32),
+    weight: impl Fn(usize, usize, usize) -> i8,
+) {
+    let (int8, block) = (&dw.int8, dw.channels());
+    for (register, lane) in (0..dw.registers).flat_map(|r| (0..int8.lanes).map(move |lane| (r, lane))) {
+        let channel = dw.channel(register, lane);
+        if channel >= channels {
+            continue;
+        }
+        let lane = register * int8.lanes + lane;
+        let (bias, scale) = head(channel);
+        into.put(at + 4 * lane, bias.to_ne_bytes());
+        into.put(at + 4 * (block + lane), scale.to_ne_bytes());
+        for (product, i) in (0..products).flat_map(|product| (0..int8.values()).map(move |i| (product, i))) {
+            let byte = (product * block + lane) * int8.unit + i * int8.element;
+            into.put_i8(at + 8 * block + byte, int8.element, weight(product, i, channel));
+        }
+    }
 }

@@ -5,11 +5,12 @@
 //! a multiply-add is one instruction (any NaN counts as equal to any NaN).
 
 use crate::{
-    Activation, ConvGeometry, Error, Image, ImageMut, Weights, Window,
+    Activation, ConvGeometry, Error, Image, ImageMut, Quantization, Quantized, Weights, Window,
     ops::{
         check_add, check_conv_images, check_conv_weights, check_fully_connected, check_layout, check_pool,
         check_shuffle,
     },
+    quant::{Requantizer, Ties},
 };
 
 /// `act(x)`. NaN passes through, and so does the sign of a zero that equals a bound.
@@ -68,6 +69,86 @@ pub fn conv2d(
             acc += value;
         }
         put(&mut y, (n, oy, ox, o), activate(acc, activation));
+    }
+    Ok(())
+}
+
+/// Convolution of bytes; outside the image `x` is the zero point.
+///
+/// ```text
+/// acc = bias[o]
+///     + sum over ky, kx, i of (x[n, oy * sy - top + ky * dy, ox * sx - left + kx * dx, i] - x_zero_point) * w[o, ky, kx, i]
+/// y[n, oy, ox, o] = requantise(acc, residual[n, oy, ox, o])
+/// ```
+/// `requantise` is [`crate::Requantization`]; sums are modulo 2^32.
+///
+/// # Errors
+/// As [`crate::Conv2d`].
+#[allow(clippy::too_many_arguments)]
+pub fn conv2d_quantized<T: Quantized>(
+    x: Image<'_, T>,
+    residual: Option<Image<'_, T>>,
+    mut y: ImageMut<'_, T>,
+    geometry: &ConvGeometry,
+    weights: Weights<'_, i8>,
+    bias: Option<&[i32]>,
+    quantization: &Quantization<'_>,
+    activation: Activation,
+) -> Result<(), Error> {
+    check_conv_weights(geometry, weights, bias, activation)?;
+    let requantizer = Requantizer::new::<T>(geometry.cout, quantization, activation, weights.ties(geometry))?;
+    let placed = check_conv_images(geometry, &x, residual.as_ref(), &y)?;
+    if residual.is_some() && quantization.residual.is_none() {
+        return Err(Error::ResidualQuantization);
+    }
+    let Window { kernel: [kh, kw], stride, dilation, .. } = geometry.window;
+    let [n, oh, ow, cout] = y.shape();
+    let outside = |at: usize, tap: usize, step: usize, before: usize| (at + tap * step).checked_sub(before);
+    for (n, oy, ox, o) in positions([n, oh, ow, cout]) {
+        let first = o / geometry.group_cout() * geometry.group_cin();
+        let mut acc = bias.map_or(0, |bias| bias[o]);
+        for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
+            let iy = outside(oy * stride[0], ky, dilation[0], placed.padding[0]);
+            let ix = outside(ox * stride[1], kx, dilation[1], placed.padding[1]);
+            for i in 0..geometry.group_cin() {
+                if let Some(value) = iy.zip(ix).and_then(|(iy, ix)| x.get(n, iy, ix, first + i)) {
+                    let value = value.to_i32() - quantization.x.zero_point;
+                    acc = acc.wrapping_add(value * i32::from(*weights.at(geometry, o, i, ky, kx)));
+                }
+            }
+        }
+        let residual = residual.and_then(|residual| residual.get(n, oy, ox, o).map(|value| value.to_i32()));
+        put(&mut y, (n, oy, ox, o), T::from_i32(requantizer.one(acc, o, residual)));
+    }
+    Ok(())
+}
+
+/// [`fully_connected`] of bytes: `y[b][o] = requantise(bias[o] + sum over i of (x[b][i] - x_zero_point) * w[o][i])`.
+///
+/// # Errors
+/// As [`crate::FullyConnected`].
+#[allow(clippy::too_many_arguments)]
+pub fn fully_connected_quantized<T: Quantized>(
+    x: &[T],
+    batch: usize,
+    y: &mut [T],
+    cin: usize,
+    cout: usize,
+    weights: &[i8],
+    bias: Option<&[i32]>,
+    quantization: &Quantization<'_>,
+    activation: Activation,
+) -> Result<(), Error> {
+    check_fully_connected(cin, cout, weights, bias, activation)?;
+    let requantizer = Requantizer::new::<T>(cout, quantization, activation, Ties::FullyConnected)?;
+    crate::ops::check_rows(x, batch, y, cin, cout)?;
+    for (x, y) in x.chunks(cin).zip(y.chunks_mut(cout)) {
+        for (o, y) in y.iter_mut().enumerate() {
+            let row = &weights[o * cin..(o + 1) * cin];
+            let products = x.iter().zip(row).map(|(x, &w)| (x.to_i32() - quantization.x.zero_point) * i32::from(w));
+            let acc = products.fold(bias.map_or(0, |bias| bias[o]), i32::wrapping_add);
+            *y = T::from_i32(requantizer.one(acc, o, None));
+        }
     }
     Ok(())
 }
@@ -226,7 +307,7 @@ fn positions([n, h, w, c]: [usize; 4]) -> impl Iterator<Item = (usize, usize, us
     (0..n).flat_map(move |n| (0..h).flat_map(move |y| (0..w).flat_map(move |x| (0..c).map(move |c| (n, y, x, c)))))
 }
 
-fn put(image: &mut ImageMut<'_>, (n, y, x, c): (usize, usize, usize, usize), value: f32) {
+fn put<T: Copy>(image: &mut ImageMut<'_, T>, (n, y, x, c): (usize, usize, usize, usize), value: T) {
     if let Some(at) = image.get_mut(n, y, x, c) {
         *at = value;
     }

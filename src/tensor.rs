@@ -3,6 +3,30 @@
 use crate::error::{Error, non_zero, product};
 use core::{marker::PhantomData, ops::Range};
 
+/// What images are made of: `f32`, `i8`, `u8`.
+pub trait Element: Copy + Send + Sync + 'static + sealed::Sealed {
+    /// Packed weights of a convolution and the kernels for them.
+    #[doc(hidden)]
+    type Conv: crate::ops::ConvPath<Self> + Sync;
+}
+
+impl Element for f32 {
+    type Conv = crate::ops::ConvF32;
+}
+impl Element for i8 {
+    type Conv = crate::ops::ConvI8;
+}
+impl Element for u8 {
+    type Conv = crate::ops::ConvI8;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for i8 {}
+    impl Sealed for u8 {}
+}
+
 /// A borrowed image: batch, height, width, channels (NHWC), pixels `pixel_stride` elements apart.
 ///
 /// Element `(n, y, x, c)` is `data[((n * height + y) * width + x) * pixel_stride + c]`. A view of some of the channels

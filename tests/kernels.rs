@@ -4,7 +4,10 @@
 mod common;
 
 use common::{Rng, Seed, kernel_cases::*, levels, mem::Place, quickcheck};
-use kolibri::kernels::{DW_SHAPES, TAPS_PIXELS};
+use kolibri::{
+    Level,
+    kernels::{DW_SHAPES, TAPS_PIXELS},
+};
 use std::collections::HashSet;
 
 #[test]
@@ -40,7 +43,8 @@ fn levels_once() -> &'static [&'static kolibri::kernels::Kernels] {
 #[test]
 fn tables_hold_what_their_names_say() {
     for kernels in levels_once() {
-        let level = kernels.level.name();
+        // Where a level has a base, most kernels are that one's.
+        let level = kernels.gemm_f32[0].name.rsplit('_').next().expect("a name");
         for (cols, &max) in (1..).zip(kernels.gemm_mr) {
             for mr in 1..=max {
                 let kernel = kernels.gemm(mr, cols).expect("in the table");
@@ -64,10 +68,32 @@ fn tables_hold_what_their_names_say() {
         for (kernel, x) in kernels.dwconv_taps_f32.iter().zip(TAPS_PIXELS) {
             assert_eq!(kernel.name, format!("dwconv_f32_tapsx{x}_{level}"));
         }
+        let int8 = &kernels.int8;
+        for (cols, &max) in (1..).zip(int8.mr) {
+            for mr in 1..=max {
+                let kernel = kernels.gemm_i8(mr, cols).expect("in the table");
+                assert!(kernel.name.starts_with(&format!("gemm_i8_{mr}x{}_", cols * int8.lanes)));
+            }
+            assert!(kernels.gemm_i8(max + 1, cols).is_none() && kernels.gemm_i8(0, cols).is_none());
+        }
+        assert_eq!(kernels.gemm_i8.len(), int8.mr.iter().sum::<usize>());
+        for dw in kernels.dw_i8 {
+            for (k, s) in DW_SHAPES {
+                for (i, x) in dw.pixels.iter().enumerate() {
+                    let kernel = dw.dwconv(k, s, i).expect("in the table");
+                    assert!(kernel.name.starts_with(&format!("dwconv_i8_k{k}s{s}x{x}_")));
+                }
+            }
+            assert_eq!(dw.dwconv_i8.len(), DW_SHAPES.len() * dw.pixels.len());
+            assert_eq!(dw.pixels.last(), Some(&1));
+        }
+        let blocks: Vec<_> = kernels.dw_i8.iter().map(|dw| dw.channels()).collect();
+        assert!(blocks.is_sorted_by(|a, b| a > b), "{blocks:?}");
         let names: Vec<_> = kernels.list().map(|(name, _)| name).collect();
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "{level}: a name twice");
         let registers = if kernels.lanes == 16 || level == "neon" { 32 } else { 16 };
-        assert!(kernels.list().all(|(name, used)| name.ends_with(level) && (1..=registers).contains(&used)), "{level}");
+        let of_a_level = |name: &str| Level::ALL.iter().any(|level| name.ends_with(&format!("_{}", level.name())));
+        assert!(kernels.list().all(|(name, used)| of_a_level(name) && (1..=registers).contains(&used)), "{level}");
     }
 }
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{
-    CANARY, Data, Rng, Seed,
+    CANARY, Data, Rng, Seed, int8_cases,
     mem::Place,
     operator_cases::{self, conv_geometry, conv_of, fully_connected_of},
     quickcheck,
@@ -181,4 +181,15 @@ fn known_answers() {
     let mut back = [0.0; 6];
     reference::nhwc_to_nchw(Image::nhwc(&y, 1, 1, 2, 3).expect("dense"), &mut back).expect("valid");
     assert_eq!(back[..], x[..6]);
+}
+
+/// The same bytes on every level: convolution of every kind, strided views, residuals, both modes.
+#[test]
+fn convolution_of_bytes_is_the_reference() {
+    quickcheck(1500, |seed: Seed| int8_cases::conv(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn fully_connected_of_bytes_is_the_reference() {
+    quickcheck(500, |seed: Seed| int8_cases::fully_connected(&mut Rng::new(seed.0), Place::Heap));
 }

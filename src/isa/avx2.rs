@@ -125,3 +125,229 @@ pub fn transpose(r: [F32; 8]) -> [F32; 8] {
     let ((c2, c6), (c3, c7)) = (half(b2, b6), half(b3, b7));
     [c0, c1, c2, c3, c4, c5, c6, c7]
 }
+
+/// i32 values.
+pub type I32 = __m256i;
+
+/// Operands of a product: pairs of i16.
+pub type Units = __m256i;
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn load_i32(p: *const i32) -> I32 {
+    // SAFETY: eight values, by the contract of the kernel's argument.
+    unsafe { _mm256_loadu_si256(p.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn load_i32_n(p: *const i32, n: usize) -> I32 {
+    // SAFETY: a masked lane is not touched; `min(n, 8)` values, by the contract of the kernel's argument.
+    unsafe { _mm256_maskload_epi32(p, mask(n)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn store_i32(p: *mut i32, x: I32) {
+    // SAFETY: eight values, by the contract of the kernel's argument.
+    unsafe { _mm256_storeu_si256(p.cast(), x) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn store_i32_n(p: *mut i32, x: I32, n: usize) {
+    // SAFETY: `min(n, 8)` values, by the contract of the kernel's argument.
+    unsafe { store_n(p.cast(), _mm256_castsi256_ps(x), n) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn splat_i32(x: i32) -> I32 {
+    _mm256_set1_epi32(x)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn sub_i32(a: I32, b: I32) -> I32 {
+    _mm256_sub_epi32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn to_f32(x: I32) -> F32 {
+    _mm256_cvtepi32_ps(x)
+}
+
+/// To the nearest whole number, the even one of two.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn round(x: F32) -> I32 {
+    _mm256_cvtps_epi32(x)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn load_unit(p: *const u8) -> Units {
+    // SAFETY: eight units of four bytes, by the contract of the kernel's argument.
+    unsafe { _mm256_loadu_si256(p.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn splat_unit(p: *const u8) -> Units {
+    // SAFETY: a unit of four bytes, by the contract of the kernel's argument.
+    _mm256_set1_epi32(unsafe { p.cast::<i32>().read_unaligned() })
+}
+
+/// Exact: a product of an u8 and an i8, widened, is far from the ends of i32.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn dot(c: I32, x: Units, y: Units) -> I32 {
+    _mm256_add_epi32(c, _mm256_madd_epi16(x, y))
+}
+
+/// What narrowing needs to know of the output.
+pub struct Output {
+    zero: __m256i,
+    min: __m256i,
+    max: __m256i,
+    flip: __m256i,
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn output(zero_point: i16, min: u8, max: u8, flip: u8) -> Output {
+    let splat = |x: u8| _mm256_set1_epi8(x as i8);
+    Output { zero: _mm256_set1_epi16(zero_point), min: splat(min), max: splat(max), flip: splat(flip) }
+}
+
+/// `x * s`, to the nearest whole number.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn scale(x: I32, s: F32) -> I32 {
+    round(mul(to_f32(x), s))
+}
+
+/// Adds the zero point and clamps: bytes of four registers, in the order in which `interleave` takes them.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn narrow(x: [I32; 4], o: &Output) -> __m256i {
+    let low = _mm256_adds_epi16(_mm256_packs_epi32(x[0], x[1]), o.zero);
+    let high = _mm256_adds_epi16(_mm256_packs_epi32(x[2], x[3]), o.zero);
+    let bytes = _mm256_packus_epi16(low, high);
+    _mm256_xor_si256(_mm256_min_epu8(_mm256_max_epu8(bytes, o.min), o.max), o.flip)
+}
+
+/// Narrowed bytes, one register after the other.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn quarters(x: __m256i) -> __m256i {
+    _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
+}
+
+/// Narrowed bytes, the first two registers before the others, both in the order of the image.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn halves(x: __m256i) -> __m256i {
+    _mm256_permute4x64_epi64::<0xd8>(x)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn store_bytes(p: *mut u8, x: __m256i) {
+    // SAFETY: 32 bytes, by the contract of the kernel's argument.
+    unsafe { _mm256_storeu_si256(p.cast(), x) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn store_half<const H: i32>(p: *mut u8, x: __m256i) {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    unsafe { _mm_storeu_si128(p.cast(), _mm256_extracti128_si256::<H>(x)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn store_half_n<const H: i32>(p: *mut u8, x: __m256i, n: usize) {
+    let mut bytes = [0u8; 16];
+    // SAFETY: 16 bytes of the array, and `min(n, 16)` bytes, by the contract of the kernel's argument.
+    unsafe {
+        store_half::<H>(bytes.as_mut_ptr(), x);
+        p.copy_from_nonoverlapping(bytes.as_ptr(), n.min(16));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn store_quarter<const Q: i32>(p: *mut u8, x: __m256i) {
+    let half = if Q < 2 { _mm256_castsi256_si128(x) } else { _mm256_extracti128_si256::<1>(x) };
+    // SAFETY: 8 bytes, by the contract of the kernel's argument.
+    unsafe {
+        if Q % 2 == 0 { _mm_storel_epi64(p.cast(), half) } else { _mm_storeh_pd(p.cast(), _mm_castsi128_pd(half)) }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn store_quarter_n<const Q: i32>(p: *mut u8, x: __m256i, n: usize) {
+    let mut bytes = [0u8; 8];
+    // SAFETY: 8 bytes of the array, and `min(n, 8)` bytes, by the contract of the kernel's argument.
+    unsafe {
+        store_quarter::<Q>(bytes.as_mut_ptr(), x);
+        p.copy_from_nonoverlapping(bytes.as_ptr(), n.min(8));
+    }
+}
+
+/// Bytes, some of their bits flipped, as i32.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn widen(p: *const u8, flip: u8) -> I32 {
+    // SAFETY: eight bytes, by the contract of the kernel's argument.
+    let bytes = unsafe { _mm_loadl_epi64(p.cast()) };
+    _mm256_cvtepu8_epi32(_mm_xor_si128(bytes, _mm_set1_epi8(flip as i8)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn widen_n(p: *const u8, flip: u8, n: usize) -> I32 {
+    let mut bytes = [0u8; 8];
+    // SAFETY: `min(n, 8)` bytes, by the contract of the kernel's argument, and eight of the array.
+    unsafe {
+        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(8));
+        widen(bytes.as_ptr(), flip)
+    }
+}
+
+/// A row of a depthwise window: 16 channels, widened.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn load_row(p: *const u8, flip: u8) -> __m256i {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    let bytes = unsafe { _mm_loadu_si128(p.cast()) };
+    _mm256_cvtepu8_epi16(_mm_xor_si128(bytes, _mm_set1_epi8(flip as i8)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn load_row_n(p: *const u8, flip: u8, n: usize) -> __m256i {
+    let mut bytes = [0u8; 16];
+    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument, and 16 of the array.
+    unsafe {
+        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(16));
+        load_row(bytes.as_ptr(), flip)
+    }
+}
+
+/// A row that adds nothing.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn no_row() -> __m256i {
+    _mm256_setzero_si256()
+}
+
+/// Units of the two rows; see `DwI8::channel` for the order.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn interleave(r: [__m256i; 2]) -> [Units; 2] {
+    [_mm256_unpacklo_epi16(r[0], r[1]), _mm256_unpackhi_epi16(r[0], r[1])]
+}

@@ -117,3 +117,198 @@ pub fn transpose(r: [F32; 16]) -> [F32; 16] {
     });
     [s0, s1, s2, s3, t0, t1, t2, t3, u0, u1, u2, u3, v0, v1, v2, v3]
 }
+
+/// i32 values.
+pub type I32 = __m512i;
+
+/// Operands of a product: pairs of i16.
+pub type Units = __m512i;
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn load_i32(p: *const i32) -> I32 {
+    // SAFETY: sixteen values, by the contract of the kernel's argument.
+    unsafe { _mm512_loadu_si512(p.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn load_i32_n(p: *const i32, n: usize) -> I32 {
+    // SAFETY: a masked lane is not touched; `min(n, 16)` values, by the contract of the kernel's argument.
+    unsafe { _mm512_maskz_loadu_epi32(mask(n), p) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn store_i32(p: *mut i32, x: I32) {
+    // SAFETY: sixteen values, by the contract of the kernel's argument.
+    unsafe { _mm512_storeu_si512(p.cast(), x) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn store_i32_n(p: *mut i32, x: I32, n: usize) {
+    // SAFETY: a masked lane is not touched; `min(n, 16)` values, by the contract of the kernel's argument.
+    unsafe { _mm512_mask_storeu_epi32(p, mask(n), x) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn splat_i32(x: i32) -> I32 {
+    _mm512_set1_epi32(x)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn sub_i32(a: I32, b: I32) -> I32 {
+    _mm512_sub_epi32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn to_f32(x: I32) -> F32 {
+    _mm512_cvtepi32_ps(x)
+}
+
+/// To the nearest whole number, the even one of two.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn round(x: F32) -> I32 {
+    _mm512_cvtps_epi32(x)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn load_unit(p: *const u8) -> Units {
+    // SAFETY: sixteen units of four bytes, by the contract of the kernel's argument.
+    unsafe { _mm512_loadu_si512(p.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn splat_unit(p: *const u8) -> Units {
+    // SAFETY: a unit of four bytes, by the contract of the kernel's argument.
+    _mm512_set1_epi32(unsafe { p.cast::<i32>().read_unaligned() })
+}
+
+/// Exact: a product of an u8 and an i8, widened, is far from the ends of i32.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn dot(c: I32, x: Units, y: Units) -> I32 {
+    _mm512_add_epi32(c, _mm512_madd_epi16(x, y))
+}
+
+/// What narrowing needs to know of the output.
+pub struct Output {
+    zero: __m512i,
+    min: __m512i,
+    max: __m512i,
+    flip: __m512i,
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn output(zero_point: i16, min: u8, max: u8, flip: u8) -> Output {
+    let splat = |x: u8| _mm512_set1_epi8(x as i8);
+    Output { zero: _mm512_set1_epi16(zero_point), min: splat(min), max: splat(max), flip: splat(flip) }
+}
+
+/// `x * s`, to the nearest whole number.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn scale(x: I32, s: F32) -> I32 {
+    round(mul(to_f32(x), s))
+}
+
+/// Adds the zero point and clamps: bytes of four registers, in the order in which `interleave` takes them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn narrow(x: [I32; 4], o: &Output) -> __m512i {
+    let low = _mm512_adds_epi16(_mm512_packs_epi32(x[0], x[1]), o.zero);
+    let high = _mm512_adds_epi16(_mm512_packs_epi32(x[2], x[3]), o.zero);
+    let bytes = _mm512_packus_epi16(low, high);
+    _mm512_xor_si512(_mm512_min_epu8(_mm512_max_epu8(bytes, o.min), o.max), o.flip)
+}
+
+/// Narrowed bytes, one register after the other.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn quarters(x: __m512i) -> __m512i {
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_permutexvar_epi32(order, x)
+}
+
+/// Narrowed bytes, the first two registers before the others, both in the order of the image.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn halves(x: __m512i) -> __m512i {
+    _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), x)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn store_bytes(p: *mut u8, x: __m512i) {
+    // SAFETY: 64 bytes, by the contract of the kernel's argument.
+    unsafe { _mm512_storeu_si512(p.cast(), x) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn store_half<const H: i32>(p: *mut u8, x: __m512i) {
+    // SAFETY: 32 bytes, by the contract of the kernel's argument.
+    unsafe { _mm256_storeu_si256(p.cast(), _mm512_extracti64x4_epi64::<H>(x)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn store_quarter<const Q: i32>(p: *mut u8, x: __m512i) {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    unsafe { _mm_storeu_si128(p.cast(), _mm512_extracti32x4_epi32::<Q>(x)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn store_quarter_n<const Q: i32>(p: *mut u8, x: __m512i, n: usize) {
+    // SAFETY: a masked byte is not touched; `min(n, 16)` bytes, by the contract of the kernel's argument.
+    unsafe { _mm_mask_storeu_epi8(p.cast(), mask(n), _mm512_extracti32x4_epi32::<Q>(x)) }
+}
+
+/// Bytes, some of their bits flipped, as i32.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn widen(p: *const u8, flip: u8) -> I32 {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    let bytes = unsafe { _mm_loadu_si128(p.cast()) };
+    _mm512_cvtepu8_epi32(_mm_xor_si128(bytes, _mm_set1_epi8(flip as i8)))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn widen_n(p: *const u8, flip: u8, n: usize) -> I32 {
+    // SAFETY: a masked byte is not touched; `min(n, 16)` bytes, by the contract of the kernel's argument.
+    let bytes = unsafe { _mm_maskz_loadu_epi8(mask(n), p.cast()) };
+    _mm512_cvtepu8_epi32(_mm_xor_si128(bytes, _mm_set1_epi8(flip as i8)))
+}
+
+/// A row of a depthwise window: 32 channels, widened.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn load_row(p: *const u8, flip: u8) -> __m512i {
+    // SAFETY: 32 bytes, by the contract of the kernel's argument.
+    let bytes = unsafe { _mm256_loadu_si256(p.cast()) };
+    _mm512_cvtepu8_epi16(_mm256_xor_si256(bytes, _mm256_set1_epi8(flip as i8)))
+}
+
+/// A row that adds nothing.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn no_row() -> __m512i {
+    _mm512_setzero_si512()
+}
+
+/// Units of the two rows; see `DwI8::channel` for the order.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn interleave(r: [__m512i; 2]) -> [Units; 2] {
+    [_mm512_unpacklo_epi16(r[0], r[1]), _mm512_unpackhi_epi16(r[0], r[1])]
+}

@@ -122,3 +122,218 @@ pub fn transpose(r: [F32; 4]) -> [F32; 4] {
     let high = |x, y| vreinterpretq_f32_f64(vtrn2q_f64(wide(x), wide(y)));
     [low(a, c), low(b, d), high(a, c), high(b, d)]
 }
+
+/// i32 values.
+pub type I32 = int32x4_t;
+
+/// Operands of a product: i16.
+pub type Units = int16x4_t;
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn load_i32(p: *const i32) -> I32 {
+    // SAFETY: four values, by the contract of the kernel's argument.
+    unsafe { vld1q_s32(p) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn load_i32_n(p: *const i32, n: usize) -> I32 {
+    // SAFETY: `min(n, 4)` values, by the contract of the kernel's argument.
+    unsafe { vreinterpretq_s32_f32(load_n(p.cast(), n)) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn store_i32(p: *mut i32, x: I32) {
+    // SAFETY: four values, by the contract of the kernel's argument.
+    unsafe { vst1q_s32(p, x) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn store_i32_n(p: *mut i32, x: I32, n: usize) {
+    // SAFETY: `min(n, 4)` values, by the contract of the kernel's argument.
+    unsafe { store_n(p.cast(), vreinterpretq_f32_s32(x), n) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn splat_i32(x: i32) -> I32 {
+    vdupq_n_s32(x)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn sub_i32(a: I32, b: I32) -> I32 {
+    vsubq_s32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn to_f32(x: I32) -> F32 {
+    vcvtq_f32_s32(x)
+}
+
+/// To the nearest whole number, the even one of two.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn round(x: F32) -> I32 {
+    vcvtnq_s32_f32(x)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn load_unit(p: *const u8) -> Units {
+    // SAFETY: four units of two bytes, by the contract of the kernel's argument.
+    unsafe { vld1_s16(p.cast()) }
+}
+
+/// Eight units of A.
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn load_units(p: *const u8) -> int16x8_t {
+    // SAFETY: eight units of two bytes, by the contract of the kernel's argument.
+    unsafe { vld1q_s16(p.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn splat_unit(p: *const u8) -> Units {
+    // SAFETY: a unit of two bytes, by the contract of the kernel's argument.
+    unsafe { vld1_dup_s16(p.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn dot(c: I32, x: Units, y: Units) -> I32 {
+    vmlal_s16(c, x, y)
+}
+
+/// `dot` of unit `L`.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn dot_lane<const L: i32>(c: I32, x: int16x8_t, y: Units) -> I32 {
+    vmlal_laneq_s16::<L>(c, y, x)
+}
+
+/// What narrowing needs to know of the output.
+pub struct Output {
+    zero: int16x8_t,
+    min: uint8x16_t,
+    max: uint8x16_t,
+    flip: uint8x16_t,
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn output(zero_point: i16, min: u8, max: u8, flip: u8) -> Output {
+    Output { zero: vdupq_n_s16(zero_point), min: vdupq_n_u8(min), max: vdupq_n_u8(max), flip: vdupq_n_u8(flip) }
+}
+
+/// `x * s`, to the nearest whole number.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn scale(x: I32, s: F32) -> I32 {
+    round(mul(to_f32(x), s))
+}
+
+/// Adds the zero point and clamps: bytes of four registers, one after the other.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn narrow(x: [I32; 4], o: &Output) -> uint8x16_t {
+    let low = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(x[0]), x[1]), o.zero);
+    let high = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(x[2]), x[3]), o.zero);
+    let bytes = vqmovun_high_s16(vqmovun_s16(low), high);
+    veorq_u8(vminq_u8(vmaxq_u8(bytes, o.min), o.max), o.flip)
+}
+
+/// Narrowed bytes, one register after the other.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn quarters(x: uint8x16_t) -> uint8x16_t {
+    x
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn store_bytes(p: *mut u8, x: uint8x16_t) {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    unsafe { vst1q_u8(p, x) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn store_bytes_n(p: *mut u8, x: uint8x16_t, n: usize) {
+    let mut bytes = [0u8; 16];
+    // SAFETY: 16 bytes of the array, and `min(n, 16)` bytes, by the contract of the kernel's argument.
+    unsafe {
+        vst1q_u8(bytes.as_mut_ptr(), x);
+        p.copy_from_nonoverlapping(bytes.as_ptr(), n.min(16));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn store_quarter<const Q: i32>(p: *mut u8, x: uint8x16_t) {
+    // SAFETY: four bytes, by the contract of the kernel's argument; a lane may be stored at any address.
+    unsafe { vst1q_lane_u32::<Q>(p.cast(), vreinterpretq_u32_u8(x)) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn store_quarter_n<const Q: i32>(p: *mut u8, x: uint8x16_t, n: usize) {
+    let mut bytes = [0u8; 4];
+    // SAFETY: four bytes of the array, and `min(n, 4)` bytes, by the contract of the kernel's argument.
+    unsafe {
+        store_quarter::<Q>(bytes.as_mut_ptr(), x);
+        p.copy_from_nonoverlapping(bytes.as_ptr(), n.min(4));
+    }
+}
+
+/// Bytes, some of their bits flipped, as i32.
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn widen(p: *const u8, flip: u8) -> I32 {
+    // SAFETY: four bytes, by the contract of the kernel's argument.
+    let bytes = unsafe { vreinterpret_u8_u32(vdup_n_u32(p.cast::<u32>().read_unaligned())) };
+    vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(veor_u8(bytes, vdup_n_u8(flip))))))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn widen_n(p: *const u8, flip: u8, n: usize) -> I32 {
+    let mut bytes = [0u8; 4];
+    // SAFETY: `min(n, 4)` bytes, by the contract of the kernel's argument, and four of the array.
+    unsafe {
+        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(4));
+        widen(bytes.as_ptr(), flip)
+    }
+}
+
+/// A row of a depthwise window: 16 channels, widened.
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn load_row(p: *const u8, flip: u8) -> [int16x8_t; 2] {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    let bytes = vreinterpretq_s8_u8(veorq_u8(unsafe { vld1q_u8(p) }, vdupq_n_u8(flip)));
+    [vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes)]
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn load_row_n(p: *const u8, flip: u8, n: usize) -> [int16x8_t; 2] {
+    let mut bytes = [0u8; 16];
+    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument, and 16 of the array.
+    unsafe {
+        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(16));
+        load_row(bytes.as_ptr(), flip)
+    }
+}
+
+/// Units of a row.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn interleave([[low, high]]: [[int16x8_t; 2]; 1]) -> [Units; 4] {
+    [vget_low_s16(low), vget_high_s16(low), vget_low_s16(high), vget_high_s16(high)]
+}

@@ -4,7 +4,7 @@ use crate::{
     Activation, ConvGeometry, Error, Image, ImageMut, Weights, Window,
     error::{non_zero, product},
     geometry::Placed,
-    tensor::Raw,
+    tensor::{Element, Raw},
 };
 
 pub(crate) fn check_length(argument: &'static str, expected: usize, got: usize) -> Result<(), Error> {
@@ -12,10 +12,10 @@ pub(crate) fn check_length(argument: &'static str, expected: usize, got: usize) 
 }
 
 /// The arguments at creation.
-pub(crate) fn check_conv_weights(
+pub(crate) fn check_conv_weights<W, B>(
     geometry: &ConvGeometry,
-    weights: Weights<'_>,
-    bias: Option<&[f32]>,
+    weights: Weights<'_, W>,
+    bias: Option<&[B]>,
     activation: Activation,
 ) -> Result<(), Error> {
     geometry.validate()?;
@@ -25,11 +25,11 @@ pub(crate) fn check_conv_weights(
 }
 
 /// The images of a run.
-pub(crate) fn check_conv_images(
+pub(crate) fn check_conv_images<T: Element>(
     geometry: &ConvGeometry,
-    x: &Image<'_>,
-    residual: Option<&Image<'_>>,
-    y: &ImageMut<'_>,
+    x: &Image<'_, T>,
+    residual: Option<&Image<'_, T>>,
+    y: &ImageMut<'_, T>,
 ) -> Result<Placed, Error> {
     let [n, h, w, _] = x.shape();
     x.raw().expect("x", [n, h, w, geometry.cin])?;
@@ -44,18 +44,18 @@ pub(crate) fn check_conv_images(
     Ok(placed)
 }
 
-pub(crate) fn check_fully_connected(
+pub(crate) fn check_fully_connected<W, B>(
     cin: usize,
     cout: usize,
-    weights: &[f32],
-    bias: Option<&[f32]>,
+    weights: &[W],
+    bias: Option<&[B]>,
     activation: Activation,
 ) -> Result<(), Error> {
     let geometry = ConvGeometry::new(cin, cout, [1, 1]);
     check_conv_weights(&geometry, Weights::oihw(weights), bias, activation)
 }
 
-pub(crate) fn check_rows(x: &[f32], batch: usize, y: &[f32], cin: usize, cout: usize) -> Result<(), Error> {
+pub(crate) fn check_rows<T>(x: &[T], batch: usize, y: &[T], cin: usize, cout: usize) -> Result<(), Error> {
     non_zero(&[("batch", batch)])?;
     check_length("x", product("x", &[batch, cin])?, x.len())?;
     check_length("y", product("y", &[batch, cout])?, y.len())
@@ -73,7 +73,7 @@ pub(crate) fn check_pool_window(window: &Window) -> Result<(), Error> {
     non_zero(&[("kernel", window.kernel[0])])
 }
 
-pub(crate) fn check_pool(window: &Window, x: &Image<'_>, y: &ImageMut<'_>) -> Result<Placed, Error> {
+pub(crate) fn check_pool<T>(window: &Window, x: &Image<'_, T>, y: &ImageMut<'_, T>) -> Result<Placed, Error> {
     check_pool_window(window)?;
     let [n, h, w, c] = x.shape();
     let placed = window.on(h, w)?;
@@ -90,13 +90,13 @@ pub(crate) fn check_add(activation: Activation, a: &Image<'_>, b: &Image<'_>, y:
     y.raw().expect_apart("b", &b.raw())
 }
 
-pub(crate) fn check_shuffle(groups: usize, x: &Image<'_>, y: &ImageMut<'_>) -> Result<(), Error> {
+pub(crate) fn check_shuffle<T>(groups: usize, x: &Image<'_, T>, y: &ImageMut<'_, T>) -> Result<(), Error> {
     check_groups(groups, x.shape()[3])?;
     y.raw().expect("y", x.shape())?;
     y.raw().expect_apart("x", &x.raw())
 }
 
-pub(crate) fn check_shuffle_nchw(groups: usize, x: &[f32], y: &[f32], shape: [usize; 4]) -> Result<(), Error> {
+pub(crate) fn check_shuffle_nchw<T>(groups: usize, x: &[T], y: &[T], shape: [usize; 4]) -> Result<(), Error> {
     let [n, c, h, w] = shape;
     non_zero(&[("batch", n), ("height", h), ("width", w), ("channels", c)])?;
     check_groups(groups, c)?;
@@ -116,7 +116,7 @@ pub(crate) fn check_layout(argument: &'static str, len: usize, shape: [usize; 4]
 }
 
 /// A dense slice and an image, one of which is written, share no memory.
-pub(crate) fn check_slice_apart(argument: &'static str, slice: &[f32], image: &Raw<f32>) -> Result<(), Error> {
+pub(crate) fn check_slice_apart<T>(argument: &'static str, slice: &[T], image: &Raw<T>) -> Result<(), Error> {
     let dense = Raw { ptr: slice.as_ptr().cast_mut(), n: 1, h: 1, w: 1, c: slice.len(), pixel_stride: slice.len() };
     image.expect_apart(argument, &dense)
 }

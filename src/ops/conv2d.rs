@@ -1,19 +1,13 @@
-//! Convolution: the geometry chooses the kernels.
+//! Convolution: what is the same for every element type.
 
-use super::{
-    Scratch, check_conv_images, check_conv_weights,
-    depthwise::Depthwise,
-    elementwise::Finish,
-    gemm::{Block, Gemm},
-    parts, run_parts,
-    taps::Taps,
-};
+use super::{Scratch, check_conv_images, parts};
 use crate::{
-    Activation, ConvGeometry, Error, Image, ImageMut, Level, Parallel, Weights, Workspace, error::product,
-    geometry::Placed, kernels::Kernels, pack::Packed, tensor::Raw,
+    ConvGeometry, Error, Image, ImageMut, Parallel, Workspace,
+    error::product,
+    geometry::Placed,
+    tensor::{Element, Raw},
 };
-use alloc::{boxed::Box, vec::Vec};
-use core::{marker::PhantomData, ops::Range};
+use alloc::vec::Vec;
 
 /// Convolution of NHWC images: standard, grouped, depthwise (with multiplier) and pointwise.
 ///
@@ -22,87 +16,47 @@ use core::{marker::PhantomData, ops::Range};
 ///     + sum over ky, kx, i of x[n, oy * sy - top + ky * dy, ox * sx - left + kx * dx, i] * w[o, ky, kx, i]
 ///     + residual[n, oy, ox, o])
 /// ```
-/// as `reference::conv2d` computes it, bit for bit on levels with a fused multiply-add.
+/// In f32 as `reference::conv2d` computes it, bit for bit on levels with a fused multiply-add. In bytes, `i8` or `u8`, as
+/// `reference::conv2d_quantized` does, bit for bit on every level: values stand for `x - zero_point`, padding is the zero
+/// point, and the exact sum becomes a byte as [`crate::Requantization`] says.
 ///
 /// Weights are packed at creation for the level's kernels. `run` allocates nothing and can be called from several
 /// threads at the same time, each with a workspace of its own.
-pub struct Conv2d<T = f32> {
-    kernels: &'static Kernels,
+pub struct Conv2d<T: Element = f32> {
     geometry: ConvGeometry,
-    activation: Activation,
-    path: Path,
-    element: PhantomData<T>,
+    path: T::Conv,
 }
 
-enum Path {
-    Depthwise(Box<Depthwise>),
-    /// The product, and zeros for taps outside the image.
-    Gemm(Box<Gemm>, Packed),
+/// What there is for each element type.
+pub trait ConvPath<T> {
+    /// The kernels for so many output pixels, of one row.
+    fn kernel_names(&self, pixels: usize) -> Vec<&'static str>;
+
+    /// Bytes of workspace for a task, a multiple of 8.
+    fn scratch(&self, geometry: &ConvGeometry, placed: &Placed) -> Result<usize, Error>;
+
+    /// Pieces into which the work on `n` images can be cut.
+    fn units(&self, n: usize, placed: &Placed) -> Result<usize, Error>;
+
+    /// Whether a residual can be added.
+    fn check_residual(&self) -> Result<(), Error>;
+
+    /// Convolves images that were checked.
+    fn run(&self, images: &Images<'_, T>, units: usize, scratch: &mut Scratch<'_>, parallel: &dyn Parallel);
 }
 
-/// Input channels below which the taps of a kernel row are taken as one run: with three channels a run for each tap
-/// would be all overhead.
-const FEW_CHANNELS: usize = 16;
-
-/// How the rows of A lie in an image.
-struct Layout {
-    taps: usize,
-    run: usize,
-    /// A run is a row of the kernel, and those that touch the padding are copied.
-    merged: bool,
-    /// Pixels of a block.
-    rows: usize,
-    /// Values of copied runs in a block, at most.
-    copied: usize,
+/// The images of a run: of shapes that fit `placed`, `y` apart from the others.
+pub struct Images<'a, T> {
+    pub(crate) geometry: &'a ConvGeometry,
+    pub(crate) placed: Placed,
+    pub(crate) x: Raw<T>,
+    pub(crate) residual: Option<Raw<T>>,
+    pub(crate) y: Raw<T>,
 }
 
-impl Conv2d<f32> {
-    /// Packs for the best level of this CPU.
-    ///
-    /// # Errors
-    /// Sizes of zero or that overflow, groups that do not divide the channels, weights or bias of the wrong length, a
-    /// layout that does not fit, a clamp the wrong way round; [`Error::Isa`].
-    pub fn f32(
-        geometry: &ConvGeometry,
-        weights: Weights<'_>,
-        bias: Option<&[f32]>,
-        activation: Activation,
-    ) -> Result<Self, Error> {
-        Self::f32_on(Level::selected()?, geometry, weights, bias, activation)
-    }
-
-    /// Packs for a level of the caller's choice.
-    ///
-    /// # Errors
-    /// As [`Conv2d::f32`].
-    pub fn f32_on(
-        kernels: &'static Kernels,
-        geometry: &ConvGeometry,
-        weights: Weights<'_>,
-        bias: Option<&[f32]>,
-        activation: Activation,
-    ) -> Result<Self, Error> {
-        check_conv_weights(geometry, weights, bias, activation)?;
-        let g = *geometry;
-        let kw = g.window.kernel[1];
-        let bias = |o: usize| bias.map_or(0.0, |bias| bias[o]);
-        let path = if g.is_depthwise() {
-            Path::Depthwise(Box::new(Depthwise::new(kernels, g, |row, c| match row.checked_sub(1) {
-                None => bias(c),
-                Some(tap) => *weights.at(&g, c, 0, tap / kw, tap % kw),
-            })))
-        } else {
-            let (cin, n) = (g.group_cin(), g.group_cout());
-            let gemm = Gemm::new(kernels, g.groups, n, g.taps() * cin, |group, row, column| {
-                let o = group * n + column;
-                match row.checked_sub(1) {
-                    None => bias(o),
-                    Some(k) => *weights.at(&g, o, k % cin, k / cin / kw, k / cin % kw),
-                }
-            });
-            Path::Gemm(Box::new(gemm), Packed::new(g.cin * kw))
-        };
-        Ok(Conv2d { kernels, geometry: g, activation, path, element: PhantomData })
+impl<T: Element> Conv2d<T> {
+    pub(crate) fn new(geometry: ConvGeometry, path: T::Conv) -> Self {
+        Conv2d { geometry, path }
     }
 
     /// The geometry.
@@ -123,12 +77,8 @@ impl Conv2d<f32> {
         self.kernel_names_for(usize::MAX / 64)
     }
 
-    /// The kernels for so many output pixels, of one row.
     pub(crate) fn kernel_names_for(&self, pixels: usize) -> Vec<&'static str> {
-        match &self.path {
-            Path::Depthwise(depthwise) => alloc::vec![depthwise.kernel_name(pixels)],
-            Path::Gemm(gemm, _) => gemm.kernel_names(gemm.block_rows().min(pixels)).collect(),
-        }
+        self.path.kernel_names(pixels)
     }
 
     /// Bytes of workspace that `run` needs for a batch of `n` images of `h` by `w` pixels with so many threads.
@@ -137,171 +87,33 @@ impl Conv2d<f32> {
     /// An image that, padded, is smaller than the window; a size that overflows.
     pub fn workspace_len(&self, [n, h, w]: [usize; 3], threads: usize) -> Result<usize, Error> {
         let placed = self.geometry.window.on(h, w)?;
-        let units = self.units(n, &placed)?;
-        product("workspace", &[self.scratch(&placed)?, parts(threads, units)])
-    }
-
-    /// Bytes for a task.
-    fn scratch(&self, placed: &Placed) -> Result<usize, Error> {
-        let overflow = Error::Overflow { argument: "workspace" };
-        match &self.path {
-            Path::Depthwise(depthwise) => {
-                product("workspace", &[depthwise.words(placed).ok_or(overflow)?, size_of::<u64>()])
-            }
-            Path::Gemm(gemm, _) => {
-                let size = |merged| {
-                    let layout = self.layout(gemm, placed, merged);
-                    let pointers = product("workspace", &[layout.rows, layout.taps, size_of::<u64>()])?;
-                    Ok(pointers + layout.copied.div_ceil(2) * size_of::<u64>())
-                };
-                // A view with a pixel stride of its own is read tap by tap.
-                Ok(size(false)?.max(size(self.may_merge())?))
-            }
-        }
-    }
-
-    fn may_merge(&self) -> bool {
-        let g = &self.geometry;
-        g.groups == 1 && g.window.kernel[1] > 1 && g.window.dilation[1] == 1 && g.cin < FEW_CHANNELS
-    }
-
-    fn layout(&self, gemm: &Gemm, placed: &Placed, merged: bool) -> Layout {
-        let g = &self.geometry;
-        let [kh, kw] = g.window.kernel;
-        let rows = gemm.block_rows();
-        if !merged {
-            return Layout { taps: kh * kw, run: g.group_cin(), merged, rows, copied: 0 };
-        }
-        // Outputs of a row whose window leaves the image to the left or to the right.
-        let edges = placed.ow - placed.inside(g.window.stride[1], 0, kw - 1).len();
-        let copies = (edges * (rows / placed.ow + 2)).min(rows);
-        Layout { taps: kh, run: kw * g.cin, merged, rows, copied: copies * kh * kw * g.cin }
-    }
-
-    /// Pieces into which the work can be cut, and for the product whether these are columns.
-    fn units(&self, n: usize, placed: &Placed) -> Result<usize, Error> {
-        let pixels = product("y", &[n, placed.oh, placed.ow])?;
-        Ok(match &self.path {
-            Path::Depthwise(_) => n * placed.oh,
-            Path::Gemm(gemm, _) if by_columns(gemm, pixels) => gemm.column_units(),
-            Path::Gemm(..) => pixels,
-        })
+        let units = self.path.units(n, &placed)?;
+        product("workspace", &[self.path.scratch(&self.geometry, &placed)?, parts(threads, units)])
     }
 
     /// Convolves `x` into `y`, with `residual` added before the activation.
     ///
     /// # Errors
     /// Images whose shapes do not fit, an output that shares memory with an input, a workspace below
-    /// [`Conv2d::workspace_len`]. Nothing is written then.
+    /// [`Conv2d::workspace_len`], a residual of bytes whose quantisation was not given. Nothing is written then.
     pub fn run(
         &self,
-        x: Image<'_>,
-        residual: Option<Image<'_>>,
-        y: ImageMut<'_>,
+        x: Image<'_, T>,
+        residual: Option<Image<'_, T>>,
+        y: ImageMut<'_, T>,
         workspace: &mut Workspace,
         parallel: &dyn Parallel,
     ) -> Result<(), Error> {
         let placed = check_conv_images(&self.geometry, &x, residual.as_ref(), &y)?;
-        let units = self.units(x.shape()[0], &placed)?;
-        let scratch = &mut Scratch::new(workspace, self.scratch(&placed)?, parts(parallel.threads(), units))?;
-        let (x, y) = (x.raw(), y.raw());
-        let residual = residual.map(|residual| residual.raw());
-        let finish = Finish { kernels: self.kernels, activation: self.activation, residual };
-        match &self.path {
-            Path::Depthwise(depthwise) => run_parts(parallel, units, scratch, |rows, memory| {
-                // SAFETY: shapes and overlap were checked, and each task has its rows and its memory.
-                unsafe { depthwise.run(&x, &y, &placed, rows, &finish, memory) }
-            }),
-            Path::Gemm(gemm, zeros) => {
-                let layout = self.layout(gemm, &placed, self.may_merge() && x.pixel_stride == x.c);
-                let columns = by_columns(gemm, y.pixels());
-                run_parts(parallel, units, scratch, |part, memory| {
-                    let (pixels, units) = if columns { (0..y.pixels(), part) } else { (part, 0..gemm.column_units()) };
-                    // SAFETY: as above.
-                    unsafe { self.run_gemm(gemm, zeros, &layout, &x, &y, &placed, pixels, units, &finish, memory) };
-                });
-            }
+        if residual.is_some() {
+            self.path.check_residual()?;
         }
+        let units = self.path.units(x.shape()[0], &placed)?;
+        let bytes = self.path.scratch(&self.geometry, &placed)?;
+        let scratch = &mut Scratch::new(workspace, bytes, parts(parallel.threads(), units))?;
+        let residual = residual.map(|residual| residual.raw());
+        let images = Images { geometry: &self.geometry, placed, x: x.raw(), residual, y: y.raw() };
+        self.path.run(&images, units, scratch, parallel);
         Ok(())
     }
-
-    /// Block by block: pointers to the rows of A, the product, what is left to do.
-    ///
-    /// # Safety
-    /// The images are those that `placed` was made for, apart from one another; nobody else touches these columns of
-    /// these pixels of `y`; `memory` has the room that `layout` asks for.
-    #[allow(clippy::too_many_arguments)]
-    unsafe fn run_gemm(
-        &self,
-        gemm: &Gemm,
-        zeros: &Packed,
-        layout: &Layout,
-        x: &Raw<f32>,
-        y: &Raw<f32>,
-        placed: &Placed,
-        pixels: Range<usize>,
-        units: Range<usize>,
-        finish: &Finish,
-        memory: *mut u64,
-    ) {
-        let (min, max) = finish.kernel_bounds();
-        let rows: *mut *const f32 = memory.cast();
-        let copies: *mut f32 = memory.wrapping_add(layout.rows * layout.taps).cast();
-        let columns = gemm.columns(&units);
-        let columns = if self.geometry.groups == 1 { columns } else { 0..y.c };
-        let zeros = zeros.as_ptr();
-        let taps = Taps { geometry: &self.geometry, placed, x, zeros, merged: layout.merged };
-        let mut start = pixels.start;
-        while start < pixels.end {
-            let block = start..(start + layout.rows).min(pixels.end);
-            // SAFETY: room for the block's pointers and copies.
-            unsafe { self.fill(&taps, &block, rows, copies) };
-            let args = Block {
-                rows,
-                m: block.len(),
-                taps: layout.taps,
-                run: layout.run,
-                c: y.pixel(block.start),
-                c_stride: y.pixel_stride,
-                min,
-                max,
-            };
-            // SAFETY: the pointers lead to `taps` runs of the channels of all groups; the rest as the caller promised.
-            unsafe {
-                gemm.run(&args, units.clone());
-                finish.run(y, block.clone(), columns.clone());
-            }
-            start = block.end;
-        }
-    }
-
-    /// The table of a block.
-    ///
-    /// # Safety
-    /// `rows` has room for the block's pointers, `copies` for the runs at the edges.
-    unsafe fn fill(&self, taps: &Taps<'_>, block: &Range<usize>, rows: *mut *const f32, mut copies: *mut f32) {
-        let (placed, per_pixel) = (taps.placed, taps.per_pixel());
-        let window = &self.geometry.window;
-        if window.kernel == [1, 1] && window.stride == [1, 1] && placed.padding == [0; 4] {
-            for (i, pixel) in block.clone().enumerate() {
-                // SAFETY: an entry for each pixel.
-                unsafe { *rows.add(i) = taps.x.pixel(pixel) };
-            }
-            return;
-        }
-        let mut pixel = block.start;
-        while pixel < block.end {
-            let (row, ox) = (pixel / placed.ow, pixel % placed.ow);
-            let end = (ox + block.end - pixel).min(placed.ow);
-            let to = rows.wrapping_add((pixel - block.start) * per_pixel);
-            // SAFETY: as promised by the caller, for the part of the block in this row.
-            unsafe { taps.fill([row / placed.oh, row % placed.oh], ox..end, to, &mut copies) };
-            pixel += end - ox;
-        }
-    }
-}
-
-/// Whether tasks share the rows and split the columns: where B is the larger operand.
-fn by_columns(gemm: &Gemm, pixels: usize) -> bool {
-    gemm.panels.n > pixels && gemm.column_units() > 1
 }

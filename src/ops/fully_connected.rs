@@ -1,11 +1,14 @@
 //! Fully connected layers: pointwise convolution of images of one pixel.
 
 use super::{check_fully_connected, check_rows, conv2d::Conv2d};
-use crate::{Activation, ConvGeometry, Error, Image, ImageMut, Level, Parallel, Weights, Workspace, kernels::Kernels};
+use crate::{
+    Activation, ConvGeometry, Element, Error, Image, ImageMut, Level, Parallel, Quantization, Quantized, Weights,
+    Workspace, kernels::Kernels, quant::Ties,
+};
 use alloc::vec::Vec;
 
-/// `y[b][o] = act(bias[o] + sum over i of x[b][i] * w[o][i])`, weights `[cout][cin]`.
-pub struct FullyConnected<T = f32> {
+/// `y[b][o] = act(bias[o] + sum over i of x[b][i] * w[o][i])`, weights `[cout][cin]`; on bytes as in [`Conv2d`].
+pub struct FullyConnected<T: Element = f32> {
     conv: Conv2d<T>,
 }
 
@@ -40,7 +43,45 @@ impl FullyConnected<f32> {
         let geometry = ConvGeometry::new(cin, cout, [1, 1]);
         Ok(FullyConnected { conv: Conv2d::f32_on(kernels, &geometry, Weights::oihw(weights), bias, activation)? })
     }
+}
 
+impl<T: Quantized> FullyConnected<T> {
+    /// Packs bytes for the best level of this CPU: weights are symmetric, their zero point is 0.
+    ///
+    /// # Errors
+    /// As [`Conv2d::quantized`].
+    pub fn quantized(
+        cin: usize,
+        cout: usize,
+        weights: &[i8],
+        bias: Option<&[i32]>,
+        quantization: &Quantization<'_>,
+        activation: Activation,
+    ) -> Result<Self, Error> {
+        Self::quantized_on(Level::selected()?, cin, cout, weights, bias, quantization, activation)
+    }
+
+    /// Packs bytes for a level of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Conv2d::quantized`].
+    pub fn quantized_on(
+        kernels: &'static Kernels,
+        cin: usize,
+        cout: usize,
+        weights: &[i8],
+        bias: Option<&[i32]>,
+        quantization: &Quantization<'_>,
+        activation: Activation,
+    ) -> Result<Self, Error> {
+        let geometry = ConvGeometry::new(cin, cout, [1, 1]);
+        let (weights, ties) = (Weights::oihw(weights), Ties::FullyConnected);
+        let conv = Conv2d::new_quantized(kernels, &geometry, weights, bias, quantization, activation, ties)?;
+        Ok(FullyConnected { conv })
+    }
+}
+
+impl<T: Element> FullyConnected<T> {
     /// The kernels that `run` uses on a batch of one.
     pub fn kernel_names(&self) -> Vec<&'static str> {
         self.conv.kernel_names_for(1)
@@ -60,9 +101,9 @@ impl FullyConnected<f32> {
     /// Slices of the wrong length, or a workspace below [`FullyConnected::workspace_len`]. Nothing is written then.
     pub fn run(
         &self,
-        x: &[f32],
+        x: &[T],
         batch: usize,
-        y: &mut [f32],
+        y: &mut [T],
         workspace: &mut Workspace,
         parallel: &dyn Parallel,
     ) -> Result<(), Error> {

@@ -2,16 +2,24 @@
 
 mod check;
 mod conv2d;
-mod depthwise;
+mod conv_f32;
+mod conv_i8;
+mod depthwise_f32;
+mod depthwise_i8;
 mod elementwise;
 mod fully_connected;
-mod gemm;
+mod gather;
+mod gemm_f32;
+mod gemm_i8;
 mod pool;
+mod ring;
 mod shuffle;
 mod taps;
 
 pub(crate) use check::*;
-pub use conv2d::Conv2d;
+pub use conv_f32::ConvF32;
+pub use conv_i8::ConvI8;
+pub use conv2d::{Conv2d, ConvPath};
 pub use elementwise::Add;
 pub use fully_connected::FullyConnected;
 pub use pool::Pool2d;
@@ -48,7 +56,7 @@ pub(crate) fn parts(threads: usize, units: usize) -> usize {
 }
 
 /// What each task has for itself: `bytes` of the workspace.
-pub(crate) struct Scratch<'a> {
+pub struct Scratch<'a> {
     workspace: &'a mut Workspace,
     bytes: usize,
 }

@@ -4,17 +4,19 @@ use crate::{ConvGeometry, geometry::Placed, tensor::Raw};
 use core::ops::Range;
 
 /// How the taps of an output pixel lie in an image.
-pub(crate) struct Taps<'a> {
+pub(crate) struct Taps<'a, T> {
     pub geometry: &'a ConvGeometry,
     pub placed: &'a Placed,
-    pub x: &'a Raw<f32>,
+    pub x: &'a Raw<T>,
     /// What a tap outside the image points at: zeros for all channels of a kernel row.
-    pub zeros: *const f32,
+    pub zeros: *const T,
     /// A kernel row is one run of pixels that adjoin, rather than a run for each tap.
     pub merged: bool,
+    /// Pointers from an output pixel to the next.
+    pub pitch: usize,
 }
 
-impl Taps<'_> {
+impl<T> Taps<'_, T> {
     /// Pointers for each output pixel.
     pub fn per_pixel(&self) -> usize {
         let [kh, kw] = self.geometry.window.kernel;
@@ -26,7 +28,7 @@ impl Taps<'_> {
     ///
     /// # Safety
     /// `to` has room for the pointers, `copies` for the runs; the image is the one that `placed` was made for.
-    pub unsafe fn fill(&self, [n, oy]: [usize; 2], columns: Range<usize>, to: *mut *const f32, copies: &mut *mut f32) {
+    pub unsafe fn fill(&self, [n, oy]: [usize; 2], columns: Range<usize>, to: *mut *const T, copies: &mut *mut T) {
         let window = &self.geometry.window;
         let ([kh, kw], left) = (window.kernel, self.placed.padding[1]);
         let (taps, step) = (self.per_pixel(), window.stride[1] * self.x.pixel_stride);
@@ -48,7 +50,7 @@ impl Taps<'_> {
                         _ => self.zeros,
                     };
                     // SAFETY: an entry of pixel i.
-                    unsafe { *to.add(i * taps + ky * (taps / kh) + tap) = at };
+                    unsafe { *to.add(i * self.pitch + ky * (taps / kh) + tap) = at };
                 }
             }
         }
@@ -58,7 +60,7 @@ impl Taps<'_> {
     ///
     /// # Safety
     /// `row` is a row of the image, and `copies` has room for a run.
-    unsafe fn copy(&self, row: *const f32, ox: usize, copies: &mut *mut f32) -> *const f32 {
+    unsafe fn copy(&self, row: *const T, ox: usize, copies: &mut *mut T) -> *const T {
         let window = &self.geometry.window;
         let (kw, channels) = (window.kernel[1], self.x.c);
         let (start, left) = (ox * window.stride[1], self.placed.padding[1]);

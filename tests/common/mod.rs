@@ -1,6 +1,9 @@
 //! What the test files share: seeds, data with special values, levels, comparison, threads.
 #![allow(dead_code)] // each file uses its part
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod emulate;
+pub mod int8_cases;
 pub mod kernel_cases;
 pub mod mem;
 pub mod operator_cases;
@@ -58,11 +61,25 @@ pub fn this_test(name: &str) -> Command {
 /// The kernels of every level of this CPU; a level of this architecture that it lacks is named.
 pub fn levels() -> Vec<&'static Kernels> {
     for level in Level::ALL {
-        if level.arch() == std::env::consts::ARCH && level.kernels().is_none() {
+        let emulated = emulated_levels().iter().any(|kernels| kernels.level == *level);
+        if level.arch() == std::env::consts::ARCH && level.kernels().is_none() && !emulated {
             println!("SKIPPED level {}", level.name());
         }
     }
     Level::available().filter_map(Level::kernels).collect()
+}
+
+/// The kernels of levels that this CPU lacks, where the instructions that are missing are emulated; that is slow.
+pub fn emulated_levels() -> Vec<&'static Kernels> {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    if runner().is_none() {
+        let emulated = [(Level::AvxVnni, Level::Avx2), (Level::Amx, Level::Avx512Vnni)];
+        let missing = emulated.iter().filter(|(level, rest)| level.kernels().is_none() && rest.kernels().is_some());
+        emulate::install();
+        // SAFETY: the CPU has the rest of the level's instructions, and the others are emulated.
+        return missing.filter_map(|(level, _)| unsafe { level.kernels_unchecked() }).collect();
+    }
+    Vec::new()
 }
 
 /// A generator (splitmix64): the same seed, the same case, on every machine.

@@ -13,7 +13,7 @@ use kolibri::{
 use std::fmt::Debug;
 
 /// Channels around the edges of registers and panels.
-const CHANNELS: [usize; 18] = [1, 2, 3, 4, 7, 8, 9, 16, 17, 23, 24, 31, 32, 33, 58, 64, 65, 100];
+pub const CHANNELS: [usize; 18] = [1, 2, 3, 4, 7, 8, 9, 16, 17, 23, 24, 31, 32, 33, 58, 64, 65, 100];
 /// The most multiply-adds of a case.
 const WORK: usize = 200_000;
 
@@ -40,13 +40,13 @@ impl Layout {
         (n * h * w - 1) * self.stride + self.first + c
     }
 
-    pub fn view<'a>(&self, data: &'a [f32]) -> Image<'a> {
+    pub fn view<'a, T>(&self, data: &'a [T]) -> Image<'a, T> {
         let [n, h, w, c] = self.shape;
         let all = Image::strided(data, n, h, w, self.first + c, self.stride).expect("as long as the layout says");
         all.channels(self.first..self.first + c).expect("a range inside")
     }
 
-    pub fn view_mut<'a>(&self, data: &'a mut [f32]) -> ImageMut<'a> {
+    pub fn view_mut<'a, T>(&self, data: &'a mut [T]) -> ImageMut<'a, T> {
         let [n, h, w, c] = self.shape;
         let all = ImageMut::strided(data, n, h, w, self.first + c, self.stride).expect("as long as the layout says");
         all.channels(self.first..self.first + c).expect("a range inside")
@@ -173,7 +173,12 @@ pub fn conv_geometry(rng: &mut Rng) -> (ConvGeometry, [usize; 3], [usize; 2]) {
 }
 
 /// The same weights in one of the layouts.
-fn weights<'a>(rng: &mut Rng, geometry: &ConvGeometry, oihw: &[f32], memory: &'a mut Vec<f32>) -> Weights<'a> {
+pub fn weights<'a, T: Copy>(
+    rng: &mut Rng,
+    geometry: &ConvGeometry,
+    oihw: &[T],
+    memory: &'a mut Vec<T>,
+) -> Weights<'a, T> {
     let (cin, cout, [kh, kw]) = (geometry.cin / geometry.groups, geometry.cout, geometry.window.kernel);
     let at = |o: usize, i: usize, tap: usize| oihw[(o * cin + i) * kh * kw + tap];
     let taps = kh * kw;

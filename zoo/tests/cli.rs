@@ -129,10 +129,10 @@ fn kernels_are_listed_and_can_be_read() {
     let in_use = report["level_in_use"].as_str().expect("a level");
     let used: Vec<_> =
         levels.iter().flat_map(|l| l["rows"].as_array().expect("rows")).filter(|r| r["in_use"] == "*").collect();
-    assert!(!used.is_empty());
+    let own = |kernel: &&Value| kernel["kernel"].as_str().is_some_and(|name| name.ends_with(in_use));
+    assert!(used.iter().any(own), "{in_use}");
     for kernel in &used {
         let name = kernel["kernel"].as_str().expect("a name");
-        assert!(name.ends_with(in_use));
         let text = String::from_utf8(kolibri(&["kernels", "--emit", name]).stdout).expect("text");
         assert!(text.contains(&format!("fn {name}(")) && text.ends_with("}\n"), "{text}");
     }

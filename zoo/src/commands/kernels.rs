@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         for (name, registers) in kernels.list() {
             table.row([
                 Cell::text(name),
-                Cell::text(tile(name, level.name())),
+                Cell::text(tile(name)),
                 Cell::number(registers as f64, 0),
                 Cell::text(if level == in_use { "*" } else { "" }),
             ]);
@@ -47,10 +47,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json { print_json(&report.json()) } else { print(report) }
 }
 
-/// What stands between family and level: `6x16` of `gemm_f32_6x16_avx2`.
-fn tile<'a>(name: &'a str, level: &str) -> &'a str {
-    let shape = name.strip_suffix(level).and_then(|name| name.strip_suffix('_')).unwrap_or(name);
-    let family_end = ["_f32", "_x32"].iter().find_map(|element| Some(shape.find(element)? + element.len()));
+/// What stands between family and level: `6x16` of `gemm_f32_6x16_avx2`. The level need not be that of the table: one
+/// shares what it does not better.
+fn tile(name: &str) -> &str {
+    let shape = Level::ALL.iter().find_map(|level| name.strip_suffix(level.name())?.strip_suffix('_')).unwrap_or(name);
+    let family_end = ["_f32", "_x32", "_i8"].iter().find_map(|element| Some(shape.find(element)? + element.len()));
     shape[family_end.unwrap_or(shape.len())..].trim_start_matches('_')
 }
 

@@ -10,6 +10,7 @@ use core::ops::Range;
 pub(crate) struct Gemm {
     pub kernels: &'static Kernels,
     pub panels: Panels,
+    k: usize,
     groups: usize,
     packed: Packed,
 }
@@ -48,32 +49,21 @@ impl Gemm {
         k: usize,
         value: impl Fn(usize, usize, usize) -> f32,
     ) -> Self {
-        let panels = Panels::new(kernels, n, k);
-        let mut packed = Packed::new(groups * panels.len());
+        let panels = Panels::f32(kernels, n, k);
+        let mut packed = Packed::f32(groups * panels.len());
         for group in 0..groups {
-            panels.pack(&mut packed, group * panels.len(), |row, column| value(group, row, column));
+            panels.pack_f32(&mut packed, group * panels.len(), |row, column| value(group, row, column));
         }
-        Gemm { kernels, panels, groups, packed }
+        Gemm { kernels, panels, k, groups, packed }
     }
 
     /// Rows of A to prepare at a time.
     pub fn block_rows(&self) -> usize {
-        let bytes = size_of::<f32>() * self.panels.k;
+        let bytes = size_of::<f32>() * self.k;
         let large = bytes * self.panels.n >= LARGE_B;
         let rows = if large { BLOCK_OF_LARGE_B } else { BLOCK } / (bytes * self.groups);
         let tile = *self.kernels.gemm_mr.last().unwrap_or(&1);
         (rows / tile * tile).clamp(tile, MAX_ROWS / tile * tile)
-    }
-
-    /// Units in which columns can be split among tasks: the last full panel and the rest are one, as they may overlap.
-    pub fn column_units(&self) -> usize {
-        if self.groups == 1 { self.panels.full.max(1) } else { 1 }
-    }
-
-    /// The columns of `units`.
-    pub fn columns(&self, units: &Range<usize>) -> Range<usize> {
-        let end = if units.end == self.column_units() { self.panels.n } else { units.end * self.panels.nr };
-        units.start * self.panels.nr..end
     }
 
     /// Multiplies `block` by the columns of `units`, for every group.
@@ -83,11 +73,11 @@ impl Gemm {
     /// `groups * n`, and they do not overlap. `taps * run` is k.
     pub unsafe fn run(&self, block: &Block, units: Range<usize>) {
         let p = &self.panels;
-        let registers = p.nr / self.kernels.lanes;
-        let last = units.end == self.column_units();
+        let registers = p.registers();
+        let last = units.end == p.units(self.groups);
         let panels = units.start..if last { p.full } else { units.end };
         for group in 0..self.groups {
-            let b = self.packed.as_ptr().wrapping_add(group * p.len());
+            let b = self.packed.as_ptr::<f32>().wrapping_add(group * p.len());
             let args = GemmF32 {
                 rows: block.rows,
                 offset: group * block.run,

@@ -1,6 +1,6 @@
 //! Depthwise convolution: tables of pixel pointers, a row of outputs at a time.
 
-use super::{elementwise::Finish, taps::Taps};
+use super::{elementwise::Finish, ring::Ring, taps::Taps};
 use crate::{
     ConvGeometry,
     geometry::Placed,
@@ -27,7 +27,7 @@ impl Depthwise {
     /// `value(0, channel)` is the bias, `value(1 + tap, channel)` a weight.
     pub fn new(kernels: &'static Kernels, geometry: ConvGeometry, value: impl Fn(usize, usize) -> f32) -> Self {
         let packed = pack_depthwise(kernels, geometry.cin, geometry.taps(), value);
-        Depthwise { kernels, geometry, packed, zeros: Packed::new(geometry.cin) }
+        Depthwise { kernels, geometry, packed, zeros: Packed::f32(geometry.cin) }
     }
 
     /// Kernel size and stride with a kernel of their own.
@@ -36,11 +36,6 @@ impl Depthwise {
         let square = window.kernel[0] == window.kernel[1] && window.stride[0] == window.stride[1];
         let shape = (window.kernel[0], window.stride[0]);
         (square && window.dilation == [1, 1] && self.kernels.dwconv(shape.0, shape.1, 0).is_some()).then_some(shape)
-    }
-
-    /// Columns of the padded image that a row of outputs sees.
-    fn columns(&self, placed: &Placed) -> usize {
-        (placed.ow - 1) * self.geometry.window.stride[1] + placed.window[1]
     }
 
     /// Channels to take at a time of images whose pixels are `pixel_stride` apart.
@@ -52,10 +47,10 @@ impl Depthwise {
     /// Words of memory that a task needs: a table for each kernel row and one of zeros, and the copied rows; or the taps
     /// of a row of outputs.
     pub fn words(&self, placed: &Placed) -> Option<usize> {
-        let Some((k, _)) = self.shape() else { return placed.ow.checked_mul(self.geometry.taps()) };
+        let Some((k, stride)) = self.shape() else { return placed.ow.checked_mul(self.geometry.taps()) };
         // Any view may turn out to alias.
         let copied = if self.chunk(0) == CHUNK { placed.w.checked_mul(k * CHUNK / 2)? } else { 0 };
-        self.columns(placed).checked_mul(k + 1)?.checked_add(copied)
+        Ring::<f32>::words(placed, k, stride)?.checked_add(copied)
     }
 
     /// Which of the level's pixel counts takes the fewest steps for a row of `width` outputs, where the last step may
@@ -98,7 +93,7 @@ impl Depthwise {
                 taps: self.geometry.taps(),
                 width: placed.ow,
                 channels: chunk,
-                w: self.packed.as_ptr().wrapping_add(first * (self.geometry.taps() + 1)),
+                w: self.packed.as_ptr::<f32>().wrapping_add(first * (self.geometry.taps() + 1)),
                 out: core::ptr::null_mut(),
                 out_stride: y.pixel_stride,
                 min,
@@ -118,8 +113,7 @@ impl Depthwise {
         }
     }
 
-    /// One row by a kernel of its own. The tables form a ring: a row of the image keeps its table, and its copy, while it
-    /// is needed.
+    /// One row by a kernel of its own.
     #[allow(clippy::too_many_arguments)]
     unsafe fn run_row(
         &self,
@@ -131,56 +125,27 @@ impl Depthwise {
         args: &mut DwConvF32,
         memory: *mut u64,
     ) {
-        let columns = self.columns(placed);
-        let (n, oy) = (row / placed.oh, row % placed.oh);
-        let [top, left, ..] = placed.padding;
-        let table: *mut *const f32 = memory.cast();
-        let zeros = table.wrapping_add(k * columns);
-        let copies: *mut f32 = memory.wrapping_add((k + 1) * columns).cast();
-        if fresh {
-            // SAFETY: the last table of the ring.
-            unsafe { self.fill_zeros(zeros, columns) };
-        }
-        for r in 0..k {
-            let Some(iy) = (oy * stride + r).checked_sub(top).filter(|&iy| iy < placed.h) else {
-                args.rows[r] = zeros;
-                continue;
-            };
-            let slot = table.wrapping_add(iy % k * columns);
-            args.rows[r] = slot;
-            // Rows that the output row above saw are in the ring.
-            if !fresh && oy > 0 && iy + top < (oy - 1) * stride + k {
-                continue;
+        let ring = Ring { placed, k, stride, zeros: self.zeros.as_ptr(), memory };
+        let tables = Ring::<f32>::words(placed, k, stride).unwrap_or(0);
+        let copies: *mut f32 = memory.wrapping_add(tables).cast();
+        let n = row / placed.oh;
+        let pixels = |iy: usize| {
+            let pixels = Raw { ptr: x.pixel((n * placed.h + iy) * placed.w), ..*x };
+            if x.c == self.geometry.cin {
+                return pixels;
             }
-            let mut pixels = Raw { ptr: x.pixel((n * placed.h + iy) * placed.w), ..*x };
-            if x.c < self.geometry.cin {
-                let copy = Raw { ptr: copies.wrapping_add(iy % k * placed.w * x.c), pixel_stride: x.c, ..pixels };
-                for i in 0..placed.w {
-                    // SAFETY: `x.c` channels of a pixel of the row, and the copy's room for them.
-                    unsafe { copy.pixel(i).copy_from_nonoverlapping(pixels.pixel(i), x.c) };
-                }
-                pixels = copy;
+            let copy = Raw { ptr: copies.wrapping_add(iy % k * placed.w * x.c), pixel_stride: x.c, ..pixels };
+            for i in 0..placed.w {
+                // SAFETY: `x.c` channels of a pixel of the row, and the copy's room for them.
+                unsafe { copy.pixel(i).copy_from_nonoverlapping(pixels.pixel(i), x.c) };
             }
-            let inside = left.min(columns)..(left + placed.w).min(columns);
-            // SAFETY: `columns` entries of the slot; entry `left + i` is pixel i of the row.
-            unsafe {
-                self.fill_zeros(slot, inside.start);
-                for (i, at) in inside.clone().enumerate() {
-                    *slot.add(at) = pixels.pixel(i);
-                }
-                self.fill_zeros(slot.add(inside.end), columns - inside.end);
-            }
-        }
+            copy
+        };
+        // SAFETY: the memory has room for the tables.
+        args.rows = unsafe { ring.rows(row, fresh, pixels) };
         if let Some(kernel) = self.kernels.dwconv(k, stride, self.pixels(placed.ow)) {
             // SAFETY: the contract of `DwConvF32`: `pixels` chose no more than the width.
             unsafe { kernel.run(args) }
-        }
-    }
-
-    unsafe fn fill_zeros(&self, at: *mut *const f32, len: usize) {
-        for i in 0..len {
-            // SAFETY: as promised by the caller, `len` entries.
-            unsafe { *at.add(i) = self.zeros.as_ptr() }
         }
     }
 
@@ -196,7 +161,7 @@ impl Depthwise {
         let taps = self.geometry.taps();
         let (n, oy) = (row / placed.oh, row % placed.oh);
         let zeros = self.zeros.as_ptr();
-        let lookup = Taps { geometry: &self.geometry, placed, x, zeros, merged: false };
+        let lookup = Taps { geometry: &self.geometry, placed, x, zeros, merged: false, pitch: taps };
         // SAFETY: `taps` entries for each output; nothing is merged, so nothing copied.
         unsafe { lookup.fill([n, oy], 0..placed.ow, table, &mut core::ptr::null_mut()) };
         let (width, out) = (args.width, args.out);

@@ -1,0 +1,216 @@
+//! Depthwise convolution of bytes, channels last: `out[x][c] = requantise(bias[c] + sum over taps of in[..][c] * w[tap][c])`.
+//!
+//! As in `dwconv_f32` the input is read through tables of pixel pointers; an entry outside the image points at zero
+//! points. A product adds up G neighbours in each lane, and the K rows of one column are the neighbours that all outputs
+//! share: they are interleaved once, and multiplied for each output that sees the column by the weights of its own.
+//! Channels come in blocks of R registers of i32, in the order in which interleaving leaves them: lane l of register r
+//! holds channel `(l / 4) * 4R + 4r + l % 4`, and narrowing four registers restores the order of the image.
+//!
+//! ```text
+//! for each group of X output pixels of the row       the last group may overlap the one before it
+//!     for each block of channels
+//!         y[X][R] = bias
+//!         for each G rows of the kernel
+//!             for each input column j of the group
+//!                 q[R] = interleave(G rows of the column)
+//!                 y[o][r] = dot(y[o][r], q[r], w[rows][j - o * S][r])   where 0 <= j - o * S < K
+//!         scale, round, narrow, clamp, store
+//! ```
+//! Packed weights of a block: biases, scales, then for each G rows and each kernel column R registers.
+
+use super::{Family, Kernel, dwconv_f32::SHAPES, kernel_head, level::Level, list, writer::Writer};
+
+pub fn emit_all(w: &mut Writer, level: &Level) -> Family {
+    let mut kernels = Vec::new();
+    for (k, s) in SHAPES {
+        kernels.extend(level.int8.dw_pixels.iter().map(|&x| emit(w, level, k, s, x)));
+    }
+    Family { field: "dwconv_i8", kernels }
+}
+
+/// Facts that descriptions here have in common.
+struct Block<'a> {
+    level: &'a Level,
+    /// Registers.
+    r: usize,
+    /// Rows of a product.
+    g: usize,
+    /// Whether fewer channels than a block are read and written.
+    part: bool,
+}
+
+impl Block<'_> {
+    fn channels(&self) -> usize {
+        self.r * self.level.lanes
+    }
+
+    /// Bytes before the weights: biases and scales.
+    fn head(&self) -> usize {
+        8 * self.channels()
+    }
+
+    /// Bytes of one weight of every channel, for G rows.
+    fn weight(&self) -> usize {
+        self.channels() * self.level.int8.unit
+    }
+
+    fn begin(&self, w: &mut Writer, pixels: usize) {
+        for (o, r) in (0..pixels).flat_map(|o| (0..self.r).map(move |r| (o, r))) {
+            let at = 4 * r * self.level.lanes;
+            w.line(format!("let mut y{o}_{r} = unsafe {{ v::load_i32(w.add({at}).cast()) }};"));
+        }
+    }
+
+    /// `q`: the rows at `at`, of which there may be fewer than a product takes.
+    fn interleave(&self, w: &mut Writer, rows: usize, at: impl Fn(usize) -> String) {
+        let row = |i: usize| match (i < rows, self.part) {
+            (false, _) => "v::no_row()".into(),
+            (_, false) => format!("v::load_row({}, p.flip_in)", at(i)),
+            (_, true) => format!("v::load_row_n({}, p.flip_in, p.channels)", at(i)),
+        };
+        w.line(format!("let q = unsafe {{ v::interleave([{}]) }};", list(0..self.g, row)));
+    }
+
+    fn dots(&self, w: &mut Writer, o: usize, weights: &str) {
+        for r in 0..self.r {
+            let at = format!("{weights} + {}", r * self.level.lanes * self.level.int8.unit);
+            w.line(format!("y{o}_{r} = v::dot(y{o}_{r}, q[{r}], unsafe {{ v::load_unit(w.add({at})) }});"));
+        }
+    }
+
+    fn store(&self, w: &mut Writer, pixels: usize) {
+        let lanes = self.level.lanes;
+        w.open("if p.sums.is_null()");
+        for r in 0..self.r {
+            let at = 4 * (self.r + r) * lanes;
+            w.line(format!("let s{r} = unsafe {{ v::load(w.add({at}).cast()) }};"));
+        }
+        let side_by_side = 4 / self.r;
+        for first in (0..pixels).step_by(side_by_side) {
+            let scaled = |i: usize| {
+                let o = (first + i / self.r).min(pixels - 1);
+                format!("v::scale(y{o}_{}, s{})", i % self.r, i % self.r)
+            };
+            w.line(format!("let bytes = v::narrow([{}], &output);", list(0..4, scaled)));
+            if side_by_side == 2 {
+                w.line("let bytes = v::halves(bytes);");
+            }
+            for o in first..(first + side_by_side).min(pixels) {
+                let to = format!("out.add({o} * p.out_stride)");
+                let half = if side_by_side == 2 { format!("_half::<{}>", o - first) } else { "_bytes".into() };
+                w.line(if self.part {
+                    let half = half.replace("half", "half_n").replace("bytes", "bytes_n");
+                    format!("unsafe {{ v::store{half}({to}, bytes, p.channels) }};")
+                } else {
+                    format!("unsafe {{ v::store{half}({to}, bytes) }};")
+                });
+            }
+        }
+        w.close_open("else");
+        let all = (0..pixels).flat_map(|o| (0..self.r).map(move |r| (o, r)));
+        let channels = if self.part { "p.channels".to_string() } else { self.channels().to_string() };
+        for (o, r) in all {
+            let to = format!("sums.add({o} * p.sums_stride)");
+            w.line(format!("unsafe {{ v::store_i32(held.as_mut_ptr().add({}), y{o}_{r}) }};", r * lanes));
+            if r + 1 == self.r {
+                w.line(format!("unsafe {{ scatter::<{}>(&held, {to}, {channels}) }};", self.r));
+            }
+        }
+        w.close();
+    }
+}
+
+fn emit(w: &mut Writer, level: &Level, k: usize, s: usize, pixels: usize) -> Kernel {
+    let int8 = &level.int8;
+    let (r, g) = (int8.dw_registers, int8.unit / int8.element);
+    let block = Block { level, r, g, part: false };
+    let channels = block.channels();
+    let what = format!("Depthwise {k}x{k}, stride {s}, {pixels} output pixels by {channels} channels a step");
+    let used = pixels * r + r + 1 + int8.spare;
+    let kernel = kernel_head(w, level, &format!("dwconv_i8_k{k}s{s}x{pixels}"), "DwConvI8", &what, used);
+    w.line("let output = v::output(p.zero_point, p.min, p.max, p.flip);");
+    w.line(format!("let mut held = [0i32; {channels}];"));
+    w.open(format!("for group in 0..p.width.div_ceil({pixels})"));
+    w.line(format!("let x = (group * {pixels}).min(p.width - {pixels});"));
+    let len = block.head() + k.div_ceil(g) * k * block.weight();
+    per_block(w, &block, len, |w, block| {
+        block.begin(w, pixels);
+        let (full, rest) = (k / g, k % g);
+        for (range, rows) in [(0..full, g), (full..full + usize::from(rest > 0), rest)] {
+            if range.is_empty() {
+                continue;
+            }
+            w.open(format!("for rows in {}..{}", range.start, range.end));
+            for i in 0..rows {
+                w.line(format!("let t{i} = unsafe {{ p.rows[rows * {g} + {i}].add(x * {s}) }};"));
+            }
+            w.line(format!("let w = unsafe {{ w.add({} + rows * {}) }};", block.head(), k * block.weight()));
+            for j in 0..(pixels - 1) * s + k {
+                let used: Vec<_> = (0..pixels).filter(|o| (o * s..o * s + k).contains(&j)).collect();
+                if used.is_empty() {
+                    continue; // stride above the kernel size
+                }
+                block.interleave(w, rows, |i| format!("(*t{i}.add({j})).add(c)"));
+                for o in used {
+                    block.dots(w, o, &((j - o * s) * block.weight()).to_string());
+                }
+            }
+            w.close();
+        }
+        block.store(w, pixels);
+    });
+    w.close();
+    w.close();
+    kernel
+}
+
+/// Any taps: `p.rows[0]` holds for each output pixel `taps` pixel pointers, a multiple of G.
+pub fn emit_taps(w: &mut Writer, level: &Level) -> Family {
+    let int8 = &level.int8;
+    let (r, g) = (int8.dw_registers, int8.unit / int8.element);
+    let block = Block { level, r, g, part: false };
+    let channels = block.channels();
+    let what = format!("Depthwise with any taps, one output pixel by {channels} channels a step");
+    let kernel = kernel_head(w, level, "dwconv_i8_taps", "DwConvI8", &what, 2 * r + 1 + int8.spare);
+    w.line("let output = v::output(p.zero_point, p.min, p.max, p.flip);");
+    w.line(format!("let mut held = [0i32; {channels}];"));
+    w.open("for x in 0..p.width");
+    w.line("let t = unsafe { p.rows[0].add(x * p.taps) };");
+    let len = format!("{} + p.taps / {g} * {}", block.head(), block.weight());
+    per_block(w, &block, len, |w, block| {
+        block.begin(w, 1);
+        w.open(format!("for rows in 0..p.taps / {g}"));
+        block.interleave(w, g, |i| format!("(*t.add(rows * {g} + {i})).add(c)"));
+        block.dots(w, 0, &format!("{} + rows * {}", block.head(), block.weight()));
+        w.close();
+        block.store(w, 1);
+    });
+    w.close();
+    w.close();
+    Family { field: "dwconv_i8_taps", kernels: vec![kernel] }
+}
+
+/// `body` for every block of channels; `len` are the bytes of its packed weights. Where no narrower kernels serve what is
+/// less than a block, this one does.
+fn per_block(w: &mut Writer, block: &Block<'_>, len: impl ToString, body: impl Fn(&mut Writer, &Block<'_>)) {
+    let (len, channels) = (len.to_string(), block.channels());
+    let narrowest = block.level.int8.dw_narrower.is_empty();
+    if narrowest {
+        w.open(format!("if p.channels < {channels}"));
+        w.line("let (c, w) = (p.offset, p.w);");
+        w.line("let out = p.out.wrapping_add(x * p.out_stride);");
+        w.line("let sums = p.sums.wrapping_add(x * p.sums_stride);");
+        body(w, &Block { part: true, ..*block });
+        w.close_open("else");
+    }
+    w.open(format!("for block in 0..p.channels / {channels}"));
+    w.line(format!("let c = p.offset + block * {channels};"));
+    w.line(format!("let w = unsafe {{ p.w.add(block * ({len})) }};"));
+    w.line(format!("let out = p.out.wrapping_add(x * p.out_stride + block * {channels});"));
+    w.line(format!("let sums = p.sums.wrapping_add(x * p.sums_stride + block * {channels});"));
+    body(w, block);
+    w.close();
+    if narrowest {
+        w.close();
+    }
+}

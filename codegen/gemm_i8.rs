@@ -1,0 +1,175 @@
+//! `C[m x n] = requantise(bias + A[m x k] * B[k x n])`, bytes in, bytes out, sums exact in i32.
+//!
+//! A is a plain matrix of rows `a_stride` bytes apart, in the form that the level multiplies (see `Int8`): signed or not,
+//! bytes or pairs of bytes; k is padded to whole units. B is packed in panels of NR columns: their biases, their scales,
+//! then for each unit of k one register for each lane count of columns. What the zero point of A contributes was added to
+//! the bias when B was packed.
+//!
+//! ```text
+//! for each panel of B                        kept in L1 while the rows pass
+//!     for each tile of MR rows
+//!         c[MR][NR] = bias row
+//!         for each unit of k
+//!             c[i][j] = dot(a[i][k], b[k][j], c[i][j])
+//!         four registers of c at a time: scale, round, narrow, clamp, store
+//! ```
+//! Where a product is one of small matrices, a register of A holds a pair of rows, one of B half as many columns, and one
+//! of c both rows of those; they part when they are stored.
+
+use super::{Family, Kernel, kernel_head, level::Level, writer::Writer};
+
+pub fn emit_all(w: &mut Writer, level: &Level) -> Family {
+    let mut kernels = Vec::new();
+    for (cols, &max) in (1..).zip(level.int8.gemm) {
+        kernels.extend((1..=max).map(|mr| emit(w, level, mr, cols)));
+    }
+    Family { field: "gemm_i8", kernels }
+}
+
+fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
+    let (lanes, int8) = (level.lanes, &level.int8);
+    let nr = cols * lanes;
+    // Registers of a product: its rows of A, its columns of B.
+    let (rows, width) = (mr.div_ceil(int8.rows), cols * int8.rows);
+    let held = if int8.a_step == 1 { width } else { rows };
+    let used = rows * width + held + 1 + int8.spare;
+
+    let what = format!("`gemm_i8` in tiles of {mr}x{nr}");
+    let kernel = kernel_head(w, level, &format!("gemm_i8_{mr}x{nr}"), "GemmI8", &what, used);
+    w.line("let output = v::output(p.zero_point, p.min, p.max, p.flip);");
+    w.open("for panel in 0..p.panels");
+    w.line("let (mut a, mut c) = (p.a, p.c.wrapping_add(panel * p.panel_columns));");
+    w.line("let mut sums = p.sums.wrapping_add(panel * p.panel_columns);");
+    w.line("let head = unsafe { p.b.add(panel * p.panel_len) };");
+    w.open("for _ in 0..p.tiles");
+    w.line(format!("let mut b = unsafe {{ head.add({}) }};", 8 * nr));
+    for j in 0..cols {
+        let bias = format!("unsafe {{ v::load_i32(head.add({}).cast()) }}", 4 * j * lanes);
+        if int8.rows == 1 {
+            w.line(format!("let mut c0_{j} = {bias};"));
+        } else {
+            w.line(format!("let [mut c0_{}, mut c0_{}] = v::twice({bias});", 2 * j, 2 * j + 1));
+        }
+    }
+    for i in 1..rows {
+        for j in 0..width {
+            w.line(format!("let mut c{i}_{j} = c0_{j};"));
+        }
+    }
+    for i in 0..mr {
+        w.line(format!("let a{i} = unsafe {{ a.add({i} * p.a_stride) }};"));
+    }
+    w.line("let mut k = 0;");
+    k_loop(w, level, mr, rows, width, int8.a_step);
+    if int8.a_step > 1 {
+        k_loop(w, level, mr, rows, width, 1);
+    }
+    if int8.rows == 2 {
+        for i in 0..rows {
+            for j in 0..cols {
+                let (low, high) = (2 * i, 2 * i + 1);
+                w.line(format!("let [r{low}_{j}, r{high}_{j}] = v::part(c{i}_{}, c{i}_{});", 2 * j, 2 * j + 1));
+            }
+        }
+    }
+    store(w, level, mr, cols, if int8.rows == 2 { "r" } else { "c" });
+    w.line(format!("a = a.wrapping_add({mr} * p.a_stride);"));
+    w.line(format!("c = c.wrapping_add({mr} * p.c_stride);"));
+    w.line(format!("sums = sums.wrapping_add({mr} * p.sums_stride);"));
+    w.close();
+    w.close();
+    w.close();
+    kernel
+}
+
+/// `step` units of k a turn.
+fn k_loop(w: &mut Writer, level: &Level, mr: usize, rows: usize, width: usize, step: usize) {
+    let int8 = &level.int8;
+    let register = level.lanes / int8.rows * int8.unit;
+    w.open(format!("while k + {} <= p.k", step * int8.unit));
+    if step == 1 {
+        for j in 0..width {
+            w.line(format!("let y{j} = unsafe {{ v::load_unit(b.add({})) }};", j * register));
+        }
+        for i in 0..rows {
+            let x = if int8.rows == 1 {
+                format!("v::splat_unit(a{i}.add(k))")
+            } else {
+                format!("v::load_pair(a{}.add(k), a{}.add(k))", 2 * i, (2 * i + 1).min(mr - 1))
+            };
+            w.line(format!("let x = unsafe {{ {x} }};"));
+            for j in 0..width {
+                w.line(format!("c{i}_{j} = v::dot(c{i}_{j}, x, y{j});"));
+            }
+        }
+    } else {
+        for i in 0..rows {
+            w.line(format!("let x{i} = unsafe {{ v::load_units(a{i}.add(k)) }};"));
+        }
+        for s in 0..step {
+            for j in 0..width {
+                w.line(format!("let y = unsafe {{ v::load_unit(b.add({})) }};", (s * width + j) * register));
+                for i in 0..rows {
+                    w.line(format!("c{i}_{j} = v::dot_lane::<{s}>(c{i}_{j}, x{i}, y);"));
+                }
+            }
+        }
+    }
+    w.line(format!("b = unsafe {{ b.add({}) }};", step * width * register));
+    w.line(format!("k += {};", step * int8.unit));
+    w.close();
+}
+
+/// As in `gemm_f32`, the last register of a row lies at `p.last` and may overlap the one before it.
+pub fn store(w: &mut Writer, level: &Level, mr: usize, cols: usize, name: &str) {
+    let at = |j: usize| if j + 1 == cols { "p.last".to_string() } else { (j * level.lanes).to_string() };
+    let tile: Vec<_> = (0..mr).flat_map(|i| (0..cols).map(move |j| (i, j))).collect();
+    let narrow = format!("p.columns < {}", level.lanes);
+
+    w.open("if p.sums.is_null()");
+    for j in 0..cols {
+        let scales = format!("head.add({}).cast()", 4 * (cols + j) * level.lanes);
+        w.line(format!("let s{j} = unsafe {{ v::load({scales}) }};"));
+    }
+    let quarters = |w: &mut Writer, part: bool| {
+        for four in tile.chunks(4) {
+            let scaled = |q: usize| {
+                let (i, j) = four[q.min(four.len() - 1)];
+                format!("v::scale({name}{i}_{j}, s{j})")
+            };
+            let all = (0..4).map(scaled).collect::<Vec<_>>().join(", ");
+            w.line(format!("let bytes = v::quarters(v::narrow([{all}], &output));"));
+            for (q, (i, j)) in four.iter().enumerate() {
+                let to = format!("c.add({i} * p.c_stride + {})", at(*j));
+                w.line(if part {
+                    format!("unsafe {{ v::store_quarter_n::<{q}>({to}, bytes, p.columns) }};")
+                } else {
+                    format!("unsafe {{ v::store_quarter::<{q}>({to}, bytes) }};")
+                });
+            }
+        }
+    };
+    if cols == 1 {
+        w.open(format!("if {narrow}"));
+        quarters(w, true);
+        w.close_open("else");
+    }
+    quarters(w, false);
+    if cols == 1 {
+        w.close();
+    }
+    w.close_open("else");
+    for (i, j) in &tile {
+        let to = format!("sums.add({i} * p.sums_stride + {})", at(*j));
+        if cols == 1 {
+            w.open(format!("if {narrow}"));
+            w.line(format!("unsafe {{ v::store_i32_n({to}, {name}{i}_{j}, p.columns) }};"));
+            w.close_open("else");
+        }
+        w.line(format!("unsafe {{ v::store_i32({to}, {name}{i}_{j}) }};"));
+        if cols == 1 {
+            w.close();
+        }
+    }
+    w.close();
+}

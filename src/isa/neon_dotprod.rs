@@ -1,0 +1,91 @@
+//! NEON with products of four bytes.
+
+pub use super::neon::*;
+use core::arch::{aarch64::*, asm};
+
+/// Operands of a product: groups of four i8.
+pub type Units = int8x16_t;
+
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub unsafe fn load_unit(p: *const u8) -> Units {
+    // SAFETY: four units of four bytes, by the contract of the kernel's argument.
+    unsafe { vld1q_s8(p.cast()) }
+}
+
+/// Four units of A.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub unsafe fn load_units(p: *const u8) -> Units {
+    // SAFETY: four units of four bytes, by the contract of the kernel's argument.
+    unsafe { vld1q_s8(p.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub unsafe fn splat_unit(p: *const u8) -> Units {
+    // SAFETY: a unit of four bytes, by the contract of the kernel's argument.
+    vreinterpretq_s8_s32(vdupq_n_s32(unsafe { p.cast::<i32>().read_unaligned() }))
+}
+
+/// `c` plus, in each lane, the products of four i8 and four i8. No intrinsic is stable.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub fn dot(mut c: I32, x: Units, y: Units) -> I32 {
+    // SAFETY: `sdot` computes on registers; the feature is enabled.
+    unsafe {
+        asm!("sdot {c:v}.4s, {x:v}.16b, {y:v}.16b", c = inout(vreg) c, x = in(vreg) x, y = in(vreg) y,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    c
+}
+
+/// `dot` of unit `L`.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub fn dot_lane<const L: i32>(mut c: I32, x: Units, y: Units) -> I32 {
+    // SAFETY: `sdot` computes on registers; the feature is enabled.
+    unsafe {
+        asm!("sdot {c:v}.4s, {y:v}.16b, {x:v}.4b[{l}]", c = inout(vreg) c, x = in(vreg) x, y = in(vreg) y, l = const L,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    c
+}
+
+/// A row of a depthwise window: 16 channels.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub unsafe fn load_row(p: *const u8, flip: u8) -> int8x16_t {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    vreinterpretq_s8_u8(veorq_u8(unsafe { vld1q_u8(p) }, vdupq_n_u8(flip)))
+}
+
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub unsafe fn load_row_n(p: *const u8, flip: u8, n: usize) -> int8x16_t {
+    let mut bytes = [0u8; 16];
+    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument, and 16 of the array.
+    unsafe {
+        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(16));
+        load_row(bytes.as_ptr(), flip)
+    }
+}
+
+/// A row that adds nothing.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub fn no_row() -> int8x16_t {
+    vdupq_n_s8(0)
+}
+
+/// Units of the four rows.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub fn interleave(r: [int8x16_t; 4]) -> [Units; 4] {
+    let wide = |x| vreinterpretq_s16_s8(x);
+    let (a, b) = (wide(vzip1q_s8(r[0], r[1])), wide(vzip2q_s8(r[0], r[1])));
+    let (c, d) = (wide(vzip1q_s8(r[2], r[3])), wide(vzip2q_s8(r[2], r[3])));
+    let low = |x, y| vreinterpretq_s8_s16(vzip1q_s16(x, y));
+    let high = |x, y| vreinterpretq_s8_s16(vzip2q_s16(x, y));
+    [low(a, c), high(a, c), low(b, d), high(b, d)]
+}

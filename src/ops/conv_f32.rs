@@ -1,0 +1,252 @@
+//! Convolution in f32: the geometry chooses the kernels.
+
+use super::{
+    Scratch, check_conv_weights,
+    conv2d::{Conv2d, ConvPath, Images},
+    depthwise_f32::Depthwise,
+    elementwise::Finish,
+    gemm_f32::{Block, Gemm},
+    run_parts,
+    taps::Taps,
+};
+use crate::{
+    Activation, ConvGeometry, Error, Level, Parallel, Weights, error::product, geometry::Placed, kernels::Kernels,
+    pack::Packed, tensor::Raw,
+};
+use alloc::{boxed::Box, vec::Vec};
+use core::ops::Range;
+
+/// Packed weights in f32 and the kernels for them.
+pub struct ConvF32 {
+    kernels: &'static Kernels,
+    geometry: ConvGeometry,
+    activation: Activation,
+    path: Path,
+}
+
+enum Path {
+    Depthwise(Box<Depthwise>),
+    /// The product, and zeros for taps outside the image.
+    Gemm(Box<Gemm>, Packed),
+}
+
+/// Input channels below which the taps of a kernel row are taken as one run: with three channels a run for each tap
+/// would be all overhead.
+const FEW_CHANNELS: usize = 16;
+
+/// How the rows of A lie in an image.
+struct Layout {
+    taps: usize,
+    run: usize,
+    /// A run is a row of the kernel, and those that touch the padding are copied.
+    merged: bool,
+    /// Pixels of a block.
+    rows: usize,
+    /// Values of copied runs in a block, at most.
+    copied: usize,
+}
+
+impl Conv2d<f32> {
+    /// Packs for the best level of this CPU.
+    ///
+    /// # Errors
+    /// Sizes of zero or that overflow, groups that do not divide the channels, weights or bias of the wrong length, a
+    /// layout that does not fit, a clamp the wrong way round; [`Error::Isa`].
+    pub fn f32(
+        geometry: &ConvGeometry,
+        weights: Weights<'_>,
+        bias: Option<&[f32]>,
+        activation: Activation,
+    ) -> Result<Self, Error> {
+        Self::f32_on(Level::selected()?, geometry, weights, bias, activation)
+    }
+
+    /// Packs for a level of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Conv2d::f32`].
+    pub fn f32_on(
+        kernels: &'static Kernels,
+        geometry: &ConvGeometry,
+        weights: Weights<'_>,
+        bias: Option<&[f32]>,
+        activation: Activation,
+    ) -> Result<Self, Error> {
+        check_conv_weights(geometry, weights, bias, activation)?;
+        let g = *geometry;
+        let kw = g.window.kernel[1];
+        let bias = |o: usize| bias.map_or(0.0, |bias| bias[o]);
+        let path = if g.is_depthwise() {
+            Path::Depthwise(Box::new(Depthwise::new(kernels, g, |row, c| match row.checked_sub(1) {
+                None => bias(c),
+                Some(tap) => *weights.at(&g, c, 0, tap / kw, tap % kw),
+            })))
+        } else {
+            let (cin, n) = (g.group_cin(), g.group_cout());
+            let gemm = Gemm::new(kernels, g.groups, n, g.taps() * cin, |group, row, column| {
+                let o = group * n + column;
+                match row.checked_sub(1) {
+                    None => bias(o),
+                    Some(k) => *weights.at(&g, o, k % cin, k / cin / kw, k / cin % kw),
+                }
+            });
+            Path::Gemm(Box::new(gemm), Packed::f32(g.cin * kw))
+        };
+        Ok(Conv2d::new(g, ConvF32 { kernels, geometry: g, activation, path }))
+    }
+}
+
+impl ConvPath<f32> for ConvF32 {
+    fn kernel_names(&self, pixels: usize) -> Vec<&'static str> {
+        match &self.path {
+            Path::Depthwise(depthwise) => alloc::vec![depthwise.kernel_name(pixels)],
+            Path::Gemm(gemm, _) => gemm.kernel_names(gemm.block_rows().min(pixels)).collect(),
+        }
+    }
+
+    fn scratch(&self, _: &ConvGeometry, placed: &Placed) -> Result<usize, Error> {
+        let overflow = Error::Overflow { argument: "workspace" };
+        match &self.path {
+            Path::Depthwise(depthwise) => {
+                product("workspace", &[depthwise.words(placed).ok_or(overflow)?, size_of::<u64>()])
+            }
+            Path::Gemm(gemm, _) => {
+                let size = |merged| {
+                    let layout = self.layout(gemm, placed, merged);
+                    let pointers = product("workspace", &[layout.rows, layout.taps, size_of::<u64>()])?;
+                    Ok(pointers + layout.copied.div_ceil(2) * size_of::<u64>())
+                };
+                // A view with a pixel stride of its own is read tap by tap.
+                Ok(size(false)?.max(size(self.may_merge())?))
+            }
+        }
+    }
+
+    fn units(&self, n: usize, placed: &Placed) -> Result<usize, Error> {
+        let pixels = product("y", &[n, placed.oh, placed.ow])?;
+        Ok(match &self.path {
+            Path::Depthwise(_) => n * placed.oh,
+            Path::Gemm(gemm, _) if gemm.panels.split_columns(self.geometry.groups, pixels) => gemm.panels.units(1),
+            Path::Gemm(..) => pixels,
+        })
+    }
+
+    fn check_residual(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn run(&self, images: &Images<'_, f32>, units: usize, scratch: &mut Scratch<'_>, parallel: &dyn Parallel) {
+        let Images { placed, x, y, residual, .. } = images;
+        let finish = Finish { kernels: self.kernels, activation: self.activation, residual: *residual };
+        match &self.path {
+            Path::Depthwise(depthwise) => run_parts(parallel, units, scratch, |rows, memory| {
+                // SAFETY: shapes and overlap were checked, and each task has its rows and its memory.
+                unsafe { depthwise.run(x, y, placed, rows, &finish, memory) }
+            }),
+            Path::Gemm(gemm, zeros) => {
+                let layout = self.layout(gemm, placed, self.may_merge() && x.pixel_stride == x.c);
+                let (panels, groups) = (&gemm.panels, self.geometry.groups);
+                let columns = panels.split_columns(groups, y.pixels());
+                run_parts(parallel, units, scratch, |part, memory| {
+                    let (pixels, units) = if columns { (0..y.pixels(), part) } else { (part, 0..panels.units(groups)) };
+                    // SAFETY: as above.
+                    unsafe { self.run_gemm(gemm, zeros, &layout, x, y, placed, pixels, units, &finish, memory) };
+                });
+            }
+        }
+    }
+}
+
+impl ConvF32 {
+    fn may_merge(&self) -> bool {
+        let g = &self.geometry;
+        g.groups == 1 && g.window.kernel[1] > 1 && g.window.dilation[1] == 1 && g.cin < FEW_CHANNELS
+    }
+
+    fn layout(&self, gemm: &Gemm, placed: &Placed, merged: bool) -> Layout {
+        let g = &self.geometry;
+        let [kh, kw] = g.window.kernel;
+        let rows = gemm.block_rows();
+        if !merged {
+            return Layout { taps: kh * kw, run: g.group_cin(), merged, rows, copied: 0 };
+        }
+        // Outputs of a row whose window leaves the image to the left or to the right.
+        let edges = placed.ow - placed.inside(g.window.stride[1], 0, kw - 1).len();
+        let copies = (edges * (rows / placed.ow + 2)).min(rows);
+        Layout { taps: kh, run: kw * g.cin, merged, rows, copied: copies * kh * kw * g.cin }
+    }
+
+    /// Block by block: pointers to the rows of A, the product, what is left to do.
+    ///
+    /// # Safety
+    /// The images are those that `placed` was made for, apart from one another; nobody else touches these columns of
+    /// these pixels of `y`; `memory` has the room that `layout` asks for.
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn run_gemm(
+        &self,
+        gemm: &Gemm,
+        zeros: &Packed,
+        layout: &Layout,
+        x: &Raw<f32>,
+        y: &Raw<f32>,
+        placed: &Placed,
+        pixels: Range<usize>,
+        units: Range<usize>,
+        finish: &Finish,
+        memory: *mut u64,
+    ) {
+        let (min, max) = finish.kernel_bounds();
+        let rows: *mut *const f32 = memory.cast();
+        let copies: *mut f32 = memory.wrapping_add(layout.rows * layout.taps).cast();
+        let columns = gemm.panels.columns(self.geometry.groups, &units);
+        let zeros = zeros.as_ptr();
+        let taps = Taps { geometry: &self.geometry, placed, x, zeros, merged: layout.merged, pitch: layout.taps };
+        let mut start = pixels.start;
+        while start < pixels.end {
+            let block = start..(start + layout.rows).min(pixels.end);
+            // SAFETY: room for the block's pointers and copies.
+            unsafe { self.fill(&taps, &block, rows, copies) };
+            let args = Block {
+                rows,
+                m: block.len(),
+                taps: layout.taps,
+                run: layout.run,
+                c: y.pixel(block.start),
+                c_stride: y.pixel_stride,
+                min,
+                max,
+            };
+            // SAFETY: the pointers lead to `taps` runs of the channels of all groups; the rest as the caller promised.
+            unsafe {
+                gemm.run(&args, units.clone());
+                finish.run(y, block.clone(), columns.clone());
+            }
+            start = block.end;
+        }
+    }
+
+    /// The table of a block.
+    ///
+    /// # Safety
+    /// `rows` has room for the block's pointers, `copies` for the runs at the edges.
+    unsafe fn fill(&self, taps: &Taps<'_, f32>, block: &Range<usize>, rows: *mut *const f32, mut copies: *mut f32) {
+        let (placed, per_pixel) = (taps.placed, taps.per_pixel());
+        let window = &self.geometry.window;
+        if window.kernel == [1, 1] && window.stride == [1, 1] && placed.padding == [0; 4] {
+            for (i, pixel) in block.clone().enumerate() {
+                // SAFETY: an entry for each pixel.
+                unsafe { *rows.add(i) = taps.x.pixel(pixel) };
+            }
+            return;
+        }
+        let mut pixel = block.start;
+        while pixel < block.end {
+            let (row, ox) = (pixel / placed.ow, pixel % placed.ow);
+            let end = (ox + block.end - pixel).min(placed.ow);
+            let to = rows.wrapping_add((pixel - block.start) * per_pixel);
+            // SAFETY: as promised by the caller, for the part of the block in this row.
+            unsafe { taps.fill([row / placed.oh, row % placed.oh], ox..end, to, &mut copies) };
+            pixel += end - ox;
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Convolution of bytes: the geometry chooses the kernels.
+
+use super::{
+    Scratch, check_conv_weights,
+    conv2d::{Conv2d, ConvPath, Images},
+    depthwise_i8::{Depthwise, To},
+    gather::Gather,
+    gemm_i8::{Block, Gemm},
+    run_parts,
+};
+use crate::{
+    Activation, ConvGeometry, Error, Level, Parallel, Weights,
+    error::product,
+    geometry::Placed,
+    kernels::{Kernels, RequantiseI8},
+    quant::{Quantization, Quantized, Requantizer, Rescale, Ties},
+    tensor::Raw,
+};
+use alloc::{boxed::Box, vec::Vec};
+use core::ops::Range;
+
+/// Packed weights of bytes and the kernels for them.
+pub struct ConvI8 {
+    kernels: &'static Kernels,
+    requantizer: Requantizer,
+    /// The input's zero point.
+    zero: u8,
+    /// What differs between the input's bytes and what the level multiplies.
+    flip_in: u8,
+    path: Path,
+}
+
+enum Path {
+    Depthwise(Box<Depthwise>),
+    Gemm(Box<Gemm>),
+}
+
+impl<T: Quantized> Conv2d<T> {
+    /// Packs bytes for the best level of this CPU: weights are symmetric, their zero point is 0.
+    ///
+    /// # Errors
+    /// As [`Conv2d::f32`]; scales that are not positive and finite, whose number is neither one nor that of the output
+    /// channels, or whose ratio overflows; zero points out of range; hard-swish, which is an operator of its own on bytes.
+    pub fn quantized(
+        geometry: &ConvGeometry,
+        weights: Weights<'_, i8>,
+        bias: Option<&[i32]>,
+        quantization: &Quantization<'_>,
+        activation: Activation,
+    ) -> Result<Self, Error> {
+        Self::quantized_on(Level::selected()?, geometry, weights, bias, quantization, activation)
+    }
+
+    /// Packs bytes for a level of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Conv2d::quantized`].
+    pub fn quantized_on(
+        kernels: &'static Kernels,
+        geometry: &ConvGeometry,
+        weights: Weights<'_, i8>,
+        bias: Option<&[i32]>,
+        quantization: &Quantization<'_>,
+        activation: Activation,
+    ) -> Result<Self, Error> {
+        let ties = weights.ties(geometry);
+        Self::new_quantized(kernels, geometry, weights, bias, quantization, activation, ties)
+    }
+
+    pub(crate) fn new_quantized(
+        kernels: &'static Kernels,
+        geometry: &ConvGeometry,
+        weights: Weights<'_, i8>,
+        bias: Option<&[i32]>,
+        quantization: &Quantization<'_>,
+        activation: Activation,
+        ties: Ties,
+    ) -> Result<Self, Error> {
+        check_conv_weights(geometry, weights, bias, activation)?;
+        let requantizer = Requantizer::new::<T>(geometry.cout, quantization, activation, ties)?;
+        let g = *geometry;
+        let ([_, kw], cin, n) = (g.window.kernel, g.group_cin(), g.group_cout());
+        let weight = |o: usize, k: usize| *weights.at(&g, o, k % cin, k / cin / kw, k / cin % kw);
+        // The input in the level's terms.
+        let least = if kernels.int8.signed { -128 } else { 0 };
+        let zero_point = quantization.x.zero_point - T::MIN + least;
+        let head = |o: usize| {
+            let sum = (0..g.taps() * cin).fold(0i32, |sum, k| sum.wrapping_add(weight(o, k).into()));
+            let bias = bias.map_or(0, |bias| bias[o]).wrapping_sub(sum.wrapping_mul(zero_point));
+            (bias, requantizer.plain_scales().map_or(0.0, |scales| scales[o]))
+        };
+        let zero = quantization.x.zero_point as u8;
+        let flip_in = if least == T::MIN { 0 } else { 0x80 };
+        let path = if g.is_depthwise() {
+            Path::Depthwise(Box::new(Depthwise::new(kernels, g, zero, flip_in, head, |tap, c| weight(c, tap))))
+        } else {
+            let head = |group: usize, column: usize| head(group * n + column);
+            let weight = |group: usize, k: usize, column: usize| weight(group * n + column, k);
+            Path::Gemm(Box::new(Gemm::new(kernels, g.groups, n, g.taps() * cin, head, weight)))
+        };
+        Ok(Conv2d::new(g, ConvI8 { kernels, requantizer, zero, flip_in, path }))
+    }
+}
+
+/// Parts of the memory of a task.
+struct Memory {
+    /// Words before the rows of A, or of pixel pointers.
+    sums: usize,
+}
+
+impl ConvI8 {
+    /// Whether kernels leave sums, which become bytes afterwards.
+    fn leaves_sums(&self, residual: bool) -> bool {
+        residual || self.requantizer.plain_scales().is_none()
+    }
+
+    /// The room for `pixels` of sums, which comes first.
+    fn memory(&self, cout: usize, pixels: usize) -> Result<Memory, Error> {
+        let sums = if self.leaves_sums(self.requantizer.residual.is_some()) { pixels } else { 0 };
+        Ok(Memory { sums: product("workspace", &[sums, cout])?.div_ceil(2) })
+    }
+
+    /// Sums of `channels` of `pixels` become bytes.
+    ///
+    /// # Safety
+    /// `sums` are those of the pixels, rows of all channels; the pixels exist, and nobody else touches these channels of
+    /// them.
+    unsafe fn finish(
+        &self,
+        sums: *const i32,
+        y: &Raw<u8>,
+        residual: Option<&Raw<u8>>,
+        pixels: Range<usize>,
+        channels: Range<usize>,
+    ) {
+        let r = &self.requantizer;
+        let output = r.output();
+        match (&r.rescale, r.residual) {
+            (Rescale::Float(scales), quantized) => {
+                let quantized = quantized.filter(|_| residual.is_some());
+                let at = |raw: &Raw<u8>| raw.pixel(pixels.start).wrapping_add(channels.start);
+                let args = RequantiseI8 {
+                    sums: sums.wrapping_add(channels.start),
+                    sums_stride: y.c,
+                    scales: scales.as_ptr().wrapping_add(channels.start),
+                    residual: residual.map_or(core::ptr::null(), |raw| at(raw).cast_const()),
+                    residual_stride: residual.map_or(0, |raw| raw.pixel_stride),
+                    residual_zero: quantized.map_or(0, |q| q.zero_point - r.least),
+                    residual_scale: quantized.map_or(0.0, |q| q.scale),
+                    out: at(y),
+                    out_stride: y.pixel_stride,
+                    rows: pixels.len(),
+                    len: channels.len(),
+                    low: (r.min - r.zero_point) as f32,
+                    high: (r.max - r.zero_point) as f32,
+                    zero_point: output.zero_point,
+                    min: output.min,
+                    max: output.max,
+                    flip: output.flip,
+                };
+                // SAFETY: the contract of `RequantiseI8`: rows are pixels that exist, and ratios are bounded.
+                unsafe { self.kernels.requantise_i8[0].run(&args) }
+            }
+            (Rescale::Fixed(_), _) => {
+                for (i, pixel) in pixels.enumerate() {
+                    for c in channels.clone() {
+                        // SAFETY: a sum, a channel of a pixel of each image.
+                        unsafe {
+                            let value = residual.map(|raw| i32::from(*raw.pixel(pixel).add(c) ^ output.flip) + r.least);
+                            let byte = r.one(*sums.add(i * y.c + c), c, value);
+                            *y.pixel(pixel).add(c) = byte as u8;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As `ConvF32::run_gemm`.
+    unsafe fn run_gemm(
+        &self,
+        gemm: &Gemm,
+        images: &Images<'_, u8>,
+        pixels: Range<usize>,
+        units: Range<usize>,
+        memory: *mut u64,
+    ) {
+        let Images { geometry, placed, x, y, residual } = images;
+        let rows = gemm.block_rows();
+        let Ok(parts) = self.memory(y.c, rows) else { return };
+        let a: *mut u8 = memory.wrapping_add(parts.sums).cast();
+        let sums = if self.leaves_sums(residual.is_some()) { memory.cast::<i32>() } else { core::ptr::null_mut() };
+        let gather =
+            Gather { geometry, placed, x, int8: &self.kernels.int8, zero: self.zero, flip: self.flip_in, k: gemm.k };
+        let direct = gather.is_direct();
+        let columns = gemm.panels.columns(geometry.groups, &units);
+        let mut start = pixels.start;
+        while start < pixels.end {
+            let block = start..(start + rows).min(pixels.end);
+            start = block.end;
+            if !direct {
+                // SAFETY: room for the rows of all groups.
+                unsafe { gather.fill(&block, a) };
+            }
+            let args = Block {
+                a: if direct { x.pixel(block.start) } else { a },
+                a_stride: if direct { x.pixel_stride } else { gemm.k },
+                a_group: if direct { geometry.group_cin() } else { block.len() * gemm.k },
+                m: block.len(),
+                c: y.pixel(block.start),
+                c_stride: y.pixel_stride,
+                sums,
+                sums_stride: if sums.is_null() { 0 } else { y.c },
+                output: self.requantizer.output(),
+            };
+            // SAFETY: rows of `k` bytes of all groups; the rest as the caller promised.
+            unsafe {
+                gemm.run(&args, units.clone());
+                if !sums.is_null() {
+                    self.finish(sums, y, residual.as_ref(), block, columns.clone());
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As `Depthwise::run_row`, for `rows`, in `memory` behind the sums.
+    unsafe fn run_depthwise(
+        &self,
+        depthwise: &Depthwise,
+        images: &Images<'_, u8>,
+        rows: Range<usize>,
+        memory: *mut u64,
+    ) {
+        let Images { placed, x, y, residual, .. } = images;
+        let Ok(parts) = self.memory(y.c, placed.ow) else { return };
+        let sums = if self.leaves_sums(residual.is_some()) { memory.cast::<i32>() } else { core::ptr::null_mut() };
+        for row in rows.clone() {
+            let pixels = row * placed.ow..(row + 1) * placed.ow;
+            let to = To {
+                out: y.pixel(pixels.start),
+                out_stride: y.pixel_stride,
+                sums,
+                sums_stride: y.c,
+                output: self.requantizer.output(),
+            };
+            let tables = memory.wrapping_add(parts.sums);
+            // SAFETY: as promised by the caller.
+            unsafe {
+                depthwise.run_row(x, placed, row, row == rows.start, &to, tables);
+                if !sums.is_null() {
+                    self.finish(sums, y, residual.as_ref(), pixels, 0..y.c);
+                }
+            }
+        }
+    }
+}
+
+impl<T: Quantized> ConvPath<T> for ConvI8 {
+    fn kernel_names(&self, pixels: usize) -> Vec<&'static str> {
+        match &self.path {
+            Path::Depthwise(depthwise) => depthwise.kernel_names(pixels),
+            Path::Gemm(gemm) => gemm.kernel_names(gemm.block_rows().min(pixels)).collect(),
+        }
+    }
+
+    fn scratch(&self, geometry: &ConvGeometry, placed: &Placed) -> Result<usize, Error> {
+        let overflow = Error::Overflow { argument: "workspace" };
+        let words = match &self.path {
+            Path::Depthwise(depthwise) => {
+                let sums = self.memory(geometry.cout, placed.ow)?.sums;
+                depthwise.words(placed).and_then(|words| words.checked_add(sums)).ok_or(overflow)?
+            }
+            Path::Gemm(gemm) => {
+                let rows = gemm.block_rows();
+                let a = product("workspace", &[rows, geometry.groups, gemm.k])?;
+                self.memory(geometry.cout, rows)?.sums + a.div_ceil(size_of::<u64>())
+            }
+        };
+        product("workspace", &[words, size_of::<u64>()])
+    }
+
+    fn units(&self, n: usize, placed: &Placed) -> Result<usize, Error> {
+        let pixels = product("y", &[n, placed.oh, placed.ow])?;
+        Ok(match &self.path {
+            Path::Depthwise(_) => n * placed.oh,
+            Path::Gemm(gemm) if gemm.panels.split_columns(gemm.groups, pixels) => gemm.panels.units(gemm.groups),
+            Path::Gemm(_) => pixels,
+        })
+    }
+
+    fn check_residual(&self) -> Result<(), Error> {
+        self.requantizer.residual.map(|_| ()).ok_or(Error::ResidualQuantization)
+    }
+
+    fn run(&self, images: &Images<'_, T>, units: usize, scratch: &mut Scratch<'_>, parallel: &dyn Parallel) {
+        let bytes = |raw: Raw<T>| Raw {
+            ptr: raw.ptr.cast(),
+            n: raw.n,
+            h: raw.h,
+            w: raw.w,
+            c: raw.c,
+            pixel_stride: raw.pixel_stride,
+        };
+        let images = &Images {
+            geometry: images.geometry,
+            placed: images.placed,
+            x: bytes(images.x),
+            residual: images.residual.map(bytes),
+            y: bytes(images.y),
+        };
+        match &self.path {
+            Path::Depthwise(depthwise) => run_parts(parallel, units, scratch, |rows, memory| {
+                // SAFETY: shapes and overlap were checked, and each task has its rows and its memory.
+                unsafe { self.run_depthwise(depthwise, images, rows, memory) }
+            }),
+            Path::Gemm(gemm) => {
+                let pixels = images.y.pixels();
+                let columns = gemm.panels.split_columns(gemm.groups, pixels);
+                run_parts(parallel, units, scratch, |part, memory| {
+                    let all = 0..gemm.panels.units(gemm.groups);
+                    let (pixels, units) = if columns { (0..pixels, part) } else { (part, all) };
+                    // SAFETY: as above.
+                    unsafe { self.run_gemm(gemm, images, pixels, units, memory) };
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Cases for the operators on bytes: random shapes, views, quantisations and data, compared with the reference on every
+//! level and with several threads.
+
+use super::{
+    Rng, Threads, emulated_levels, levels,
+    mem::{Mem, Place},
+    operator_cases::{CHANNELS, Layout, conv_geometry, weights},
+};
+use kolibri::{
+    Activation, Conv2d, ConvGeometry, FullyConnected, Parallel, QuantParams, Quantization, Quantized, Requantization,
+    Serial, Weights, Workspace, kernels::Kernels, reference,
+};
+use std::fmt::Debug;
+
+/// What an output holds before.
+const CANARY: u8 = 0xa5;
+
+/// Kinds of bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bytes {
+    Any,
+    /// The least and the greatest.
+    Extreme,
+    Least,
+    Greatest,
+}
+
+pub fn kind(rng: &mut Rng) -> Bytes {
+    rng.pick(&[Bytes::Any, Bytes::Any, Bytes::Extreme, Bytes::Least, Bytes::Greatest])
+}
+
+pub fn bytes<T: Quantized>(rng: &mut Rng, len: usize, kind: Bytes) -> Vec<T> {
+    let byte = |rng: &mut Rng| match kind {
+        Bytes::Any => rng.range(0, 255) as i32 + T::MIN,
+        Bytes::Extreme => rng.pick(&[T::MIN, T::MAX]),
+        Bytes::Least => T::MIN,
+        Bytes::Greatest => T::MAX,
+    };
+    (0..len).map(|_| T::from_i32(byte(rng))).collect()
+}
+
+pub fn memory<T: Quantized + PartialEq + Debug>(place: Place, values: &[T]) -> Mem<T> {
+    Mem::new(place, values, T::from_i32(T::MIN + i32::from(CANARY)))
+}
+
+fn canaries<T: Quantized>(len: usize) -> Vec<T> {
+    vec![T::from_i32(T::MIN + i32::from(CANARY)); len]
+}
+
+pub fn params<T: Quantized>(rng: &mut Rng, scale: f32) -> QuantParams {
+    let any = T::MIN + rng.range(0, 255) as i32;
+    QuantParams { scale, zero_point: rng.pick(&[T::MIN, T::MAX, T::MIN + 128, any]) }
+}
+
+fn scale(rng: &mut Rng) -> f32 {
+    f32::exp2(rng.range(0, 12) as f32 - 6.0) * (1.0 + rng.range(0, 1000) as f32 / 1000.0)
+}
+
+fn activation(rng: &mut Rng) -> Activation {
+    let (min, max) = rng.bounds();
+    rng.pick(&[Activation::None, Activation::Relu, Activation::Relu6, Activation::Clamp { min, max }])
+}
+
+/// A quantisation whose sums, of `k` products, mostly fall into the range of the output; some far from it.
+struct Random {
+    x: QuantParams,
+    weight_scales: Vec<f32>,
+    y: QuantParams,
+    residual: Option<QuantParams>,
+    mode: Requantization,
+}
+
+impl Random {
+    fn new<T: Quantized>(rng: &mut Rng, cout: usize, k: usize, has_residual: bool) -> Random {
+        let x = scale(rng);
+        let channels = if rng.one_in(2) { 1 } else { cout };
+        let weight_scales = (0..channels).map(|_| scale(rng) / 64.0).collect();
+        let far = rng.pick(&[1.0, 1.0, 1.0, 1e-3, 1e5]);
+        let y = far * x * (k as f32).sqrt() * scale(rng);
+        let residual = (has_residual || rng.one_in(4)).then(|| {
+            let scale = y * scale(rng);
+            params::<T>(rng, scale)
+        });
+        let mode = rng.pick(&[Requantization::FloatScale, Requantization::FloatScale, Requantization::TfliteDouble]);
+        Random { x: params::<T>(rng, x), weight_scales, y: params::<T>(rng, y), residual, mode }
+    }
+
+    fn get(&self) -> Quantization<'_> {
+        let Random { x, y, residual, mode, .. } = *self;
+        Quantization { x, weight_scales: &self.weight_scales, y, residual, mode }
+    }
+}
+
+/// Fills an output on a level with lent threads.
+type Run<'a, T> = &'a mut dyn FnMut(&'static Kernels, &mut [T], &dyn Parallel);
+
+/// As `operator_cases::on_every_level`: every level must give the same bytes; some cases are for emulated ones, too.
+pub fn on_every_level<T: Quantized + PartialEq + Debug>(
+    rng: &mut Rng,
+    what: &dyn Debug,
+    place: Place,
+    expected: &[T],
+    run: Run<'_, T>,
+) {
+    let emulated = if rng.one_in(25) { emulated_levels() } else { Vec::new() };
+    let all: [&dyn Parallel; 3] = [&Serial, &Threads(2), &Threads(3)];
+    let native = levels().into_iter().map(|kernels| (kernels, &all[..]));
+    for (kernels, parallel) in native.chain(emulated.into_iter().map(|kernels| (kernels, &all[..1]))) {
+        for &parallel in parallel {
+            let mut y = memory(place, &canaries::<T>(expected.len()));
+            run(kernels, &mut y, parallel);
+            if let Some(i) = (0..y.len()).find(|&i| y[i] != expected[i]) {
+                let (level, threads) = (kernels.level, parallel.threads());
+                panic!("{level:?} {threads} {what:?}: at {i} got {:?}, expected {:?}", y[i], expected[i]);
+            }
+        }
+    }
+}
+
+pub fn conv(rng: &mut Rng, place: Place) {
+    let (geometry, nhw, out) = conv_geometry(rng);
+    conv_of(rng, place, &geometry, nhw, out, true);
+}
+
+/// A convolution of that shape, of either type; `odd`: strided views, and a residual or not.
+pub fn conv_of(rng: &mut Rng, place: Place, geometry: &ConvGeometry, nhw: [usize; 3], out: [usize; 2], odd: bool) {
+    if rng.one_in(2) {
+        conv_typed::<i8>(rng, place, geometry, nhw, out, odd);
+    } else {
+        conv_typed::<u8>(rng, place, geometry, nhw, out, odd);
+    }
+}
+
+fn conv_typed<T: Quantized + PartialEq + Debug>(
+    rng: &mut Rng,
+    place: Place,
+    geometry: &ConvGeometry,
+    [n, h, w]: [usize; 3],
+    [oh, ow]: [usize; 2],
+    odd: bool,
+) {
+    let layout = |rng: &mut Rng, shape| if odd { Layout::random(rng, shape) } else { Layout::dense(shape) };
+    let x_layout = layout(rng, [n, h, w, geometry.cin]);
+    let residual_layout = layout(rng, [n, oh, ow, geometry.cout]);
+    let y_layout = layout(rng, [n, oh, ow, geometry.cout]);
+    let (activation, has_bias, has_residual) = (activation(rng), rng.one_in(2), odd && rng.one_in(3));
+    let kinds = [kind(rng), kind(rng), kind(rng)];
+
+    let x: Mem<T> = memory(place, &bytes(rng, x_layout.len(), kinds[0]));
+    let residual: Mem<T> = memory(place, &bytes(rng, residual_layout.len(), kinds[1]));
+    let k = geometry.cin / geometry.groups * geometry.window.kernel[0] * geometry.window.kernel[1];
+    let oihw: Vec<i8> = bytes(rng, geometry.cout * k, kinds[2]);
+    let random = Random::new::<T>(rng, geometry.cout, k, has_residual);
+    let quantization = random.get();
+    let large = if rng.one_in(8) { i32::MAX as usize } else { 20_000 };
+    let bias: Vec<_> = (0..geometry.cout).map(|_| (rng.range(0, 2 * large) as i64 - large as i64) as i32).collect();
+    let (mut storage, bias) = (Vec::new(), has_bias.then_some(&bias[..]));
+    let weights: Weights<'_, i8> = weights(rng, geometry, &oihw, &mut storage);
+    let what =
+        (geometry, &x_layout, &residual_layout, &y_layout, activation, has_bias, has_residual, quantization, kinds);
+
+    let mut expected = canaries::<T>(y_layout.len());
+    let residual = has_residual.then(|| residual_layout.view(&residual));
+    let y = y_layout.view_mut(&mut expected);
+    reference::conv2d_quantized(x_layout.view(&x), residual, y, geometry, weights, bias, &quantization, activation)
+        .unwrap_or_else(|error| panic!("{what:?}: {error}"));
+    on_every_level(rng, &what, place, &expected, &mut |kernels, y: &mut [T], parallel| {
+        let conv = Conv2d::<T>::quantized_on(kernels, geometry, weights, bias, &quantization, activation);
+        let conv = conv.expect("valid");
+        let bytes = conv.workspace_len([n, h, w], parallel.threads()).expect("an output");
+        let mut workspace = Workspace::new(bytes);
+        // Twice: the second time the workspace is no longer zeros.
+        for _ in 0..2 {
+            y.fill(T::from_i32(T::MIN + i32::from(CANARY)));
+            let result = conv.run(x_layout.view(&x), residual, y_layout.view_mut(y), &mut workspace, parallel);
+            result.unwrap_or_else(|error| panic!("{what:?}: {error}"));
+        }
+    });
+}
+
+pub fn fully_connected(rng: &mut Rng, place: Place) {
+    let (cin, cout) = (rng.pick(&CHANNELS), rng.pick(&[1, 3, 8, 17, 32, 33, 64, 100, 130, 259]));
+    if rng.one_in(2) {
+        fully_connected_typed::<i8>(rng, place, cin, cout);
+    } else {
+        fully_connected_typed::<u8>(rng, place, cin, cout);
+    }
+}
+
+fn fully_connected_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place, cin: usize, cout: usize) {
+    let batch = if rng.one_in(2) { 1 } else { rng.range(1, 17) };
+    let (activation, has_bias, kinds) = (activation(rng), rng.one_in(2), [kind(rng), kind(rng)]);
+    let x: Mem<T> = memory(place, &bytes(rng, batch * cin, kinds[0]));
+    let weights: Mem<i8> = memory(place, &bytes(rng, cout * cin, kinds[1]));
+    let bias: Vec<_> = (0..cout).map(|_| rng.range(0, 4000) as i32 - 2000).collect();
+    let bias = has_bias.then_some(&bias[..]);
+    let random = Random::new::<T>(rng, cout, cin, false);
+    let quantization = random.get();
+    let what = ("fully connected", batch, cin, cout, activation, has_bias, quantization, kinds);
+    let mut expected = canaries::<T>(batch * cout);
+    let q = &quantization;
+    reference::fully_connected_quantized(&x, batch, &mut expected, cin, cout, &weights, bias, q, activation)
+        .expect("valid");
+    on_every_level(rng, &what, place, &expected, &mut |kernels, y: &mut [T], parallel| {
+        let layer = FullyConnected::<T>::quantized_on(kernels, cin, cout, &weights, bias, q, activation);
+        let layer = layer.expect("valid");
+        let mut workspace = Workspace::new(layer.workspace_len(batch, parallel.threads()).expect("valid"));
+        layer.run(&x, batch, y, &mut workspace, parallel).expect("valid");
+    });
+}
+
+/// A case of every operator on bytes.
+pub fn every_operator(rng: &mut Rng, place: Place) {
+    conv(rng, place);
+    conv(rng, place);
+    fully_connected(rng, place);
+}
