@@ -137,8 +137,8 @@ pub fn store(w: &mut Writer, level: &Level, mr: usize, cols: usize, name: &str) 
                 let (i, j) = four[q.min(four.len() - 1)];
                 format!("v::scale({name}{i}_{j}, s{j})")
             };
-            let all = (0..4).map(scaled).collect::<Vec<_>>().join(", ");
-            w.line(format!("let bytes = v::quarters(v::narrow([{all}], &output));"));
+            let pack = |q: usize| format!("v::pack({}, {})", scaled(q), scaled(q + 1));
+            w.line(format!("let bytes = v::quarters(v::narrow({}, {}, &output));", pack(0), pack(2)));
             for (q, (i, j)) in four.iter().enumerate() {
                 let to = format!("c.add({i} * p.c_stride + {})", at(*j));
                 w.line(if part {

@@ -361,7 +361,7 @@ pub struct GemmI8 {
 /// - `w` is valid for reads of the packed weights ([`DwI8::block_len`]) of each block, whose scales are below 1 and
 ///   positive, or `sums` is not null.
 /// - `out + x * out_stride`, or where `sums` is not null `sums + x * sums_stride`, is for each x below `width` valid for
-///   writes of `channels` values and overlaps nothing that is read.
+///   writes of `channels` values and overlaps nothing that is read. Only kernels for any taps leave sums.
 #[derive(Debug)]
 pub struct DwConvI8 {
     /// Tables of pixel pointers.
@@ -390,7 +390,7 @@ pub struct DwConvI8 {
     pub min: u8,
     /// Upper bound of the result, as u8.
     pub max: u8,
-    /// Bits that differ between the activations and what the level multiplies.
+    /// Kernels for any taps: bits to flip in each byte that is read; the others read what the level multiplies.
     pub flip_in: u8,
     /// Bits to flip in each result: 0x80 makes it i8.
     pub flip: u8,
@@ -521,7 +521,7 @@ pub struct TransposeX32 {
 /// A measurement.
 ///
 /// # Contract
-/// - `data` is valid for reads of `len` values and of a register, `out` for writes of a register.
+/// - `data` is valid for reads of `len` values, and of a register and eight more; `out` for writes of a register.
 #[derive(Debug)]
 pub struct Probe {
     /// What is read.
@@ -543,6 +543,8 @@ mod generated {
     ///
     /// # Safety
     /// `to` is valid for writes of `channels` values.
+    #[cold]
+    #[inline(never)]
     unsafe fn scatter<const REGISTERS: usize>(held: &[i32], to: *mut i32, channels: usize) {
         for c in 0..channels {
             let (group, register, lane) = (c / (4 * REGISTERS), c / 4 % REGISTERS, c % 4);

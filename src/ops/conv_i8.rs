@@ -92,7 +92,8 @@ impl<T: Quantized> Conv2d<T> {
         let zero = quantization.x.zero_point as u8;
         let flip_in = if least == T::MIN { 0 } else { 0x80 };
         let path = if g.is_depthwise() {
-            Path::Depthwise(Box::new(Depthwise::new(kernels, g, zero, flip_in, head, |tap, c| weight(c, tap))))
+            let sums = requantizer.residual.is_some() || requantizer.plain_scales().is_none();
+            Path::Depthwise(Box::new(Depthwise::new(kernels, g, zero, flip_in, sums, head, |tap, c| weight(c, tap))))
         } else {
             let head = |group: usize, column: usize| head(group * n + column);
             let weight = |group: usize, k: usize, column: usize| weight(group * n + column, k);
@@ -193,20 +194,14 @@ impl ConvI8 {
         let sums = if self.leaves_sums(residual.is_some()) { memory.cast::<i32>() } else { core::ptr::null_mut() };
         let gather =
             Gather { geometry, placed, x, int8: &self.kernels.int8, zero: self.zero, flip: self.flip_in, k: gemm.k };
-        let direct = gather.is_direct();
         let columns = gemm.panels.columns(geometry.groups, &units);
         let mut start = pixels.start;
         while start < pixels.end {
             let block = start..(start + rows).min(pixels.end);
             start = block.end;
-            if !direct {
-                // SAFETY: room for the rows of all groups.
-                unsafe { gather.fill(&block, a) };
-            }
             let args = Block {
-                a: if direct { x.pixel(block.start) } else { a },
-                a_stride: if direct { x.pixel_stride } else { gemm.k },
-                a_group: if direct { geometry.group_cin() } else { block.len() * gemm.k },
+                // SAFETY: room for the rows of all groups.
+                a: unsafe { gather.rows(&block, a) },
                 m: block.len(),
                 c: y.pixel(block.start),
                 c_stride: y.pixel_stride,
@@ -274,7 +269,8 @@ impl<T: Quantized> ConvPath<T> for ConvI8 {
             }
             Path::Gemm(gemm) => {
                 let rows = gemm.block_rows();
-                let a = product("workspace", &[rows, geometry.groups, gemm.k])?;
+                product("workspace", &[rows, geometry.groups, gemm.k])?;
+                let a = Gather::len(geometry.groups, gemm.k, &self.kernels.int8, rows);
                 self.memory(geometry.cout, rows)?.sums + a.div_ceil(size_of::<u64>())
             }
         };
