@@ -22,7 +22,7 @@ pub use conv_i8::ConvI8;
 pub use conv2d::{Conv2d, ConvPath};
 pub use elementwise::Add;
 pub use fully_connected::FullyConnected;
-pub use pool::Pool2d;
+pub use pool::{Pool2d, PoolF32, PoolI8};
 pub use shuffle::{ChannelShuffle, nchw_to_nhwc, nhwc_to_nchw};
 
 use crate::{Error, Parallel, Workspace};
