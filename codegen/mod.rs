@@ -8,6 +8,7 @@ pub mod gemm_f32;
 pub mod gemm_i8;
 pub mod gemm_i8_amx;
 pub mod level;
+pub mod lookup_i8;
 pub mod pool;
 pub mod pool_i8;
 pub mod probe;
@@ -56,6 +57,7 @@ pub fn emit_level(level: &Level) -> (String, Vec<Family>) {
             pool_i8::emit_all(&mut w, level),
             add_i8::emit(&mut w, level),
             transpose::emit_x8(&mut w, level),
+            lookup_i8::emit(&mut w, level),
         ]);
     }
     if level.tiles {

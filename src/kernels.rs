@@ -55,6 +55,8 @@ pub struct Kernels {
     pub pool_i8: &'static [Kernel<PoolI8>],
     /// Addition of bytes.
     pub add_i8: &'static [Kernel<AddI8>],
+    /// `table[x]`.
+    pub lookup_i8: &'static [Kernel<LookupI8>],
     /// Transposition of bytes.
     pub transpose_x8: &'static [Kernel<TransposeX8>],
     /// Products of bytes in registers only.
@@ -215,6 +217,7 @@ impl Kernels {
             .chain(of(self.pool_i8))
             .chain(of(self.add_i8))
             .chain(of(self.transpose_x8))
+            .chain(of(self.lookup_i8))
     }
 }
 
@@ -607,6 +610,30 @@ pub struct AddI8 {
     pub max: u8,
     /// Bits to flip in each byte read or written: 0x80 where they are i8.
     pub flip: u8,
+}
+
+/// `out = table[x]`, as u8.
+///
+/// # Contract
+/// - Each of `rows` rows of `len` bytes of `x` is valid for reads, and of `out` for writes. `out` does not overlap `x`, or
+///   begins where `x` does with the same stride.
+/// - `table` is valid for reads of 256 bytes, which nothing that is written overlaps.
+#[derive(Debug)]
+pub struct LookupI8 {
+    /// The table.
+    pub table: *const u8,
+    /// Operand.
+    pub x: *const u8,
+    /// Bytes from a row to the next.
+    pub x_stride: usize,
+    /// Result.
+    pub out: *mut u8,
+    /// Bytes from a row to the next.
+    pub out_stride: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Bytes a row.
+    pub len: usize,
 }
 
 /// A measurement.

@@ -489,3 +489,81 @@ impl Average {
         Output::new(self.least, self.zero_points().1, self.min, self.max)
     }
 }
+
+/// The byte of `y` that stands for what `q` stands for in `x`: ONNX Runtime's QLinearConcat.
+pub(crate) fn rescale<T: Quantized>(q: i32, x: QuantParams, y: QuantParams) -> i32 {
+    if x == y {
+        return q;
+    }
+    let (low, high) = ((T::MIN - y.zero_point) as f32, (T::MAX - y.zero_point) as f32);
+    let real = x.scale * (q - x.zero_point) as f32;
+    round_even((real / y.scale).clamp(low, high)) + y.zero_point
+}
+
+/// Hard-swish in 16-bit fixed point: TensorFlow Lite's own kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HardSwish {
+    x_zero_point: i32,
+    y_zero_point: i32,
+    /// From 128ths of a step of `x` to steps of `y`.
+    output: Factor16,
+    /// From 128ths of a step of `x` to 32768ths of 3.
+    reluish: Factor16,
+}
+
+/// `multiplier * 2^(shift - 15)`.
+#[derive(Clone, Copy, Debug)]
+struct Factor16 {
+    multiplier: i64,
+    shift: i32,
+}
+
+impl Factor16 {
+    fn new(real: f32) -> Factor16 {
+        let FixedPoint { multiplier, shift, .. } = FixedPoint::new(real.into(), false);
+        Factor16 { multiplier: ((i64::from(multiplier) + (1 << 15)) >> 16).min(i16::MAX.into()), shift }
+    }
+
+    /// `x * multiplier / 2^15`, halves up.
+    fn high(self, x: i64) -> i64 {
+        saturate16((x * self.multiplier + (1 << 14)) >> 15)
+    }
+}
+
+fn saturate16(x: i64) -> i64 {
+    x.clamp(i16::MIN.into(), i16::MAX.into())
+}
+
+/// Halves away from zero.
+fn divide_by_power(x: i64, exponent: i32) -> i64 {
+    let magnitude = (x.abs() + ((1 << exponent) >> 1)) >> exponent;
+    if x < 0 { -magnitude } else { magnitude }
+}
+
+impl HardSwish {
+    pub fn new<T: Quantized>(x: QuantParams, y: QuantParams) -> Result<Self, Error> {
+        x.validate::<T>("x")?;
+        y.validate::<T>("y")?;
+        let (argument, expected, scale) = ("x_scale / y_scale", "a ratio below 128", x.scale / y.scale);
+        if scale >= 128.0 {
+            return Err(Error::Scale { argument, expected, scale });
+        }
+        let fine = x.scale * (1.0 / 128.0);
+        let (output, reluish) = (Factor16::new(fine / y.scale), Factor16::new(fine / (3.0 / 32768.0)));
+        Ok(HardSwish { x_zero_point: x.zero_point, y_zero_point: y.zero_point, output, reluish })
+    }
+
+    pub fn one<T: Quantized>(&self, q: i32) -> i32 {
+        let x = i64::from(q - self.x_zero_point) << 7;
+        let shift = self.reluish.shift;
+        // `x / 3` in 32768ths, from -1 to 1, then `(x / 3 + 1) / 2`.
+        let mut relu = if shift > 0 { saturate16(x << (shift - 1)) } else { x };
+        relu = self.reluish.high(relu);
+        relu = if shift > 0 { saturate16(relu << 1) } else { divide_by_power(relu, -shift) };
+        relu = (relu + (1 << 15)) >> 1;
+        let scaled = self.output.high(x);
+        let product = (relu * scaled.abs()) >> 15; // towards zero
+        let y = divide_by_power(if scaled < 0 { -product } else { product }, -self.output.shift);
+        (y + i64::from(self.y_zero_point)).clamp(T::MIN.into(), T::MAX.into()) as i32
+    }
+}

@@ -7,10 +7,10 @@
 use crate::{
     Activation, ConvGeometry, Element, Error, Image, ImageMut, QuantParams, Quantization, Quantized, Weights, Window,
     ops::{
-        check_add, check_conv_images, check_conv_weights, check_fully_connected, check_layout, check_pool,
-        check_shuffle,
+        check_add, check_concat, check_conv_images, check_conv_weights, check_fully_connected, check_layout,
+        check_pointwise, check_pool, check_shuffle,
     },
-    quant::{Average, Requantizer, Sum, Ties},
+    quant::{self, Average, HardSwish, Requantizer, Sum, Ties},
 };
 
 /// `act(x)`. NaN passes through, and so does the sign of a zero that equals a bound.
@@ -310,6 +310,63 @@ pub fn add_quantized<T: Quantized>(
         }
     }
     Ok(())
+}
+
+/// `y = table[x]`, a table from the least value to the greatest.
+///
+/// # Errors
+/// As [`crate::Lookup`].
+pub fn lookup<T: Quantized>(x: Image<'_, T>, mut y: ImageMut<'_, T>, table: &[T; 256]) -> Result<(), Error> {
+    check_pointwise(&x, &y)?;
+    map(x, &mut y, 0, |x| table[(x - T::MIN) as usize].to_i32());
+    Ok(())
+}
+
+/// `y = round_half_even(clamp((x_scale * (x - x_zero_point)) / y_scale)) + y_zero_point` of each image in turn, in the next
+/// channels of `y`.
+///
+/// # Errors
+/// As [`crate::Concat`].
+pub fn concat_quantized<T: Quantized>(
+    x: &[Image<'_, T>],
+    mut y: ImageMut<'_, T>,
+    x_params: &[QuantParams],
+    y_params: QuantParams,
+) -> Result<(), Error> {
+    x_params.iter().try_for_each(|params| params.validate::<T>("x"))?;
+    y_params.validate::<T>("y")?;
+    check_concat(x_params.len(), x, &y)?;
+    let mut first = 0;
+    for (x, params) in x.iter().zip(x_params) {
+        map(*x, &mut y, first, |q| quant::rescale::<T>(q, *params, y_params));
+        first += x.shape()[3];
+    }
+    Ok(())
+}
+
+/// `y = x * min(max(x + 3, 0), 6) / 6` in 16-bit fixed point: TensorFlow Lite's.
+///
+/// # Errors
+/// As [`crate::Lookup::hard_swish`].
+pub fn hard_swish_quantized<T: Quantized>(
+    x: Image<'_, T>,
+    mut y: ImageMut<'_, T>,
+    x_params: QuantParams,
+    y_params: QuantParams,
+) -> Result<(), Error> {
+    let hard_swish = HardSwish::new::<T>(x_params, y_params)?;
+    check_pointwise(&x, &y)?;
+    map(x, &mut y, 0, |q| hard_swish.one::<T>(q));
+    Ok(())
+}
+
+/// `y[.., first + c] = f(x[.., c])`.
+fn map<T: Quantized>(x: Image<'_, T>, y: &mut ImageMut<'_, T>, first: usize, f: impl Fn(i32) -> i32) {
+    for (n, h, w, c) in positions(x.shape()) {
+        if let Some(x) = x.get(n, h, w, c) {
+            put(y, (n, h, w, first + c), T::from_i32(f(x.to_i32())));
+        }
+    }
 }
 
 /// `y[.., j * groups + i] = x[.., i * (channels / groups) + j]`: ShuffleNet's permutation (arXiv 1707.01083).

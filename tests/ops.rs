@@ -206,6 +206,16 @@ fn addition_of_bytes_is_the_reference() {
     quickcheck(1000, |seed: Seed| int8_cases::add(&mut Rng::new(seed.0), Place::Heap));
 }
 
+#[test]
+fn lookups_are_the_reference() {
+    quickcheck(1000, |seed: Seed| int8_cases::lookup(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn concat_of_bytes_is_the_reference() {
+    quickcheck(300, |seed: Seed| int8_cases::concat(&mut Rng::new(seed.0), Place::Heap));
+}
+
 /// The reference divides whole numbers; the operator multiplies and rounds halves to even: at every half of a window of
 /// any size, and beside it.
 #[test]

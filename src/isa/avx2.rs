@@ -1,6 +1,7 @@
 //! AVX2 and FMA.
 
 use core::arch::x86_64::*;
+use seq_macro::seq;
 
 pub type F32 = __m256;
 
@@ -501,4 +502,38 @@ fn zip(r: [Row; 16]) -> [Row; 16] {
         low(7),
         high(7),
     ]
+}
+
+/// 256 bytes to look up: sixteen a register, in both halves of it, as the bits in which they differ from the sixteen
+/// before; the second eight hold what the first eight do, too. See `lookup`.
+pub type Table = [__m256i; 16];
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn load_table(p: *const u8) -> Table {
+    // SAFETY: 16 of 256 bytes, by the contract of the kernel's argument.
+    let at = |i: usize| unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(p.add(16 * i).cast())) };
+    let step = |i: usize| _mm256_xor_si256(at(i), at(i - 1));
+    let low = seq!(I in 1..8 { [at(0), #(step(I),)*] });
+    let high = |i: usize| _mm256_xor_si256(step(8 + i), low[i]);
+    seq!(I in 0..8 { [#(low[I],)* #(high(I),)*] })
+}
+
+/// A shuffle gives the byte that the low four bits of an index say, or zero where its highest bit is set. Before each but
+/// the first the index goes down by sixteen, until it has wrapped: the differences that it met by then make up its byte.
+/// One that begins with the highest bit set misses as many of the first differences as the second eight hold for it. Those
+/// that wrapped stop at -128, so that they do not come up again.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn lookup(table: &Table, x: Bytes) -> Bytes {
+    let (mut x, mut y, sixteen) = (x, _mm256_shuffle_epi8(table[0], x), _mm256_set1_epi8(16));
+    seq!(I in 1..9 {
+        x = _mm256_sub_epi8(x, sixteen);
+        y = _mm256_xor_si256(y, _mm256_shuffle_epi8(table[I], x));
+    });
+    seq!(I in 9..16 {
+        x = _mm256_subs_epi8(x, sixteen);
+        y = _mm256_xor_si256(y, _mm256_shuffle_epi8(table[I], x));
+    });
+    y
 }

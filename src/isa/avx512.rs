@@ -402,3 +402,30 @@ pub unsafe fn store_row16_n(p: *mut u8, x: Row, n: usize) {
     // SAFETY: a masked byte is not touched; `min(n, 16)` bytes, by the contract of the kernel's argument.
     unsafe { _mm_mask_storeu_epi8(p.cast(), mask(n), x) }
 }
+
+/// As `avx2::Table`, in each quarter of a register.
+pub type Table = [__m512i; 16];
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn load_table(p: *const u8) -> Table {
+    // SAFETY: 256 bytes, by the contract of the kernel's argument.
+    let t = unsafe { super::avx2::load_table(p) };
+    seq!(I in 0..16 { [#(_mm512_broadcast_i64x4(t[I]),)*] })
+}
+
+/// As `avx2::lookup`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn lookup(table: &Table, x: Bytes) -> Bytes {
+    let (mut x, mut y, sixteen) = (x, _mm512_shuffle_epi8(table[0], x), _mm512_set1_epi8(16));
+    seq!(I in 1..9 {
+        x = _mm512_sub_epi8(x, sixteen);
+        y = _mm512_xor_si512(y, _mm512_shuffle_epi8(table[I], x));
+    });
+    seq!(I in 9..16 {
+        x = _mm512_subs_epi8(x, sixteen);
+        y = _mm512_xor_si512(y, _mm512_shuffle_epi8(table[I], x));
+    });
+    y
+}

@@ -443,3 +443,22 @@ fn zip(r: [Row; 16]) -> [Row; 16] {
         high(7),
     ]
 }
+
+/// 256 bytes to look up, 64 at a time.
+pub type Table = [uint8x16x4_t; 4];
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn load_table(p: *const u8) -> Table {
+    // SAFETY: 256 bytes, by the contract of the kernel's argument.
+    unsafe { [vld1q_u8_x4(p), vld1q_u8_x4(p.add(64)), vld1q_u8_x4(p.add(128)), vld1q_u8_x4(p.add(192))] }
+}
+
+/// An index of 64 or more leaves what there is.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn lookup(table: &Table, x: Bytes) -> Bytes {
+    let index = |base: u8| veorq_u8(x, vdupq_n_u8(base));
+    let y = vqtbx4q_u8(vqtbl4q_u8(table[0], x), table[1], index(64));
+    vqtbx4q_u8(vqtbx4q_u8(y, table[2], index(128)), table[3], index(192))
+}

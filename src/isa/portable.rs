@@ -368,3 +368,17 @@ fn zip(r: [Row; 16]) -> [Row; 16] {
         high(7),
     ]
 }
+
+/// 256 bytes to look up.
+pub type Table = [u8; 256];
+
+#[inline(always)]
+pub unsafe fn load_table(p: *const u8) -> Table {
+    // SAFETY: 256 bytes, by the contract of the kernel's argument.
+    unsafe { p.cast::<Table>().read_unaligned() }
+}
+
+#[inline(always)]
+pub fn lookup(table: &Table, x: Bytes) -> Bytes {
+    Bytes::from(x.to_array().map(|i| table[usize::from(i)]))
+}

@@ -7,8 +7,8 @@ use super::{
     operator_cases::{CHANNELS, Layout, conv_geometry, pool_window, weights},
 };
 use kolibri::{
-    Activation, Add, Conv2d, ConvGeometry, FullyConnected, Image, Parallel, Pool2d, QuantParams, Quantization,
-    Quantized, Requantization, Serial, Weights, Workspace, kernels::Kernels, reference,
+    Activation, Add, Concat, Conv2d, ConvGeometry, FullyConnected, Image, Lookup, Parallel, Pool2d, QuantParams,
+    Quantization, Quantized, Requantization, Serial, Weights, Workspace, kernels::Kernels, reference,
 };
 use std::fmt::Debug;
 
@@ -314,6 +314,70 @@ fn add_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
     });
 }
 
+pub fn lookup(rng: &mut Rng, place: Place) {
+    if rng.one_in(2) { lookup_typed::<i8>(rng, place) } else { lookup_typed::<u8>(rng, place) }
+}
+
+fn lookup_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
+    let shape = [rng.range(1, 2), rng.range(1, 9), rng.range(1, 9), rng.pick(&CHANNELS)];
+    let x = Bytes8::<T>::new(rng, place, shape);
+    let in_place = rng.one_in(2);
+    let y_layout = if in_place { x.layout.clone() } else { Layout::random(rng, shape) };
+    let before = if in_place { x.memory.to_vec() } else { canaries::<T>(y_layout.len()) };
+    let scales = [scale(rng), scale(rng)];
+    let [from, to] = scales.map(|scale| params::<T>(rng, scale));
+    let table: [T; 256] = bytes(rng, 256, Bytes::Any).try_into().expect("256 of them");
+    let kind = if from.scale / to.scale < 128.0 { rng.below(3) } else { rng.below(2) };
+    let mut expected = before.clone();
+    let y = y_layout.view_mut(&mut expected);
+    match kind {
+        0 => reference::lookup(x.view(), y, &table),
+        1 => reference::concat_quantized(&[x.view()], y, &[from], to),
+        _ => reference::hard_swish_quantized(x.view(), y, from, to),
+    }
+    .expect("valid");
+    let what = (["lookup", "rescale", "hard-swish"][kind], in_place, from, to, &x.layout, &y_layout);
+    on_every_level(rng, &what, place, &expected, &mut |kernels, y: &mut [T], parallel| {
+        let lookup = match kind {
+            0 => Ok(Lookup::new_on(kernels, &table)),
+            1 => Lookup::rescale_on(kernels, from, to),
+            _ => Lookup::hard_swish_on(kernels, from, to),
+        };
+        y.copy_from_slice(&before);
+        let (lookup, y) = (lookup.expect("valid"), y_layout.view_mut(y));
+        if in_place { lookup.run_in_place(y, parallel) } else { lookup.run(x.view(), y, parallel) }.expect("valid");
+    });
+}
+
+pub fn concat(rng: &mut Rng, place: Place) {
+    if rng.one_in(2) { concat_typed::<i8>(rng, place) } else { concat_typed::<u8>(rng, place) }
+}
+
+fn concat_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
+    let [n, h, w] = [rng.range(1, 2), rng.range(1, 9), rng.range(1, 9)];
+    let y_scale = scale(rng);
+    let y_params = params::<T>(rng, y_scale);
+    let images: Vec<_> = (0..rng.range(1, 4))
+        .map(|_| {
+            let scale = scale(rng);
+            let params = if rng.one_in(3) { y_params } else { params::<T>(rng, scale) };
+            let channels = rng.pick(&CHANNELS);
+            (Bytes8::<T>::new(rng, place, [n, h, w, channels]), params)
+        })
+        .collect();
+    let views: Vec<_> = images.iter().map(|(image, _)| image.view()).collect();
+    let x_params: Vec<_> = images.iter().map(|(_, params)| *params).collect();
+    let y_layout = Layout::random(rng, [n, h, w, views.iter().map(|view| view.shape()[3]).sum()]);
+    let mut expected = canaries::<T>(y_layout.len());
+    reference::concat_quantized(&views, y_layout.view_mut(&mut expected), &x_params, y_params).expect("valid");
+    let layouts: Vec<_> = images.iter().map(|(image, _)| &image.layout).collect();
+    let what = ("concat", &x_params, y_params, layouts, &y_layout);
+    on_every_level(rng, &what, place, &expected, &mut |kernels, y: &mut [T], parallel| {
+        let concat = Concat::<T>::new_on(kernels, &x_params, y_params).expect("valid");
+        concat.run(&views, y_layout.view_mut(y), parallel).expect("valid");
+    });
+}
+
 /// A case of every operator on bytes.
 pub fn every_operator(rng: &mut Rng, place: Place) {
     conv(rng, place);
@@ -321,4 +385,6 @@ pub fn every_operator(rng: &mut Rng, place: Place) {
     fully_connected(rng, place);
     pool(rng, place);
     add(rng, place);
+    lookup(rng, place);
+    concat(rng, place);
 }
