@@ -1,5 +1,6 @@
 //! The generator: structure only, no intrinsic, no dependency. See `codegen/README.md`.
 
+pub mod add_i8;
 pub mod dwconv_f32;
 pub mod dwconv_i8;
 pub mod elementwise;
@@ -7,7 +8,9 @@ pub mod gemm_f32;
 pub mod gemm_i8;
 pub mod gemm_i8_amx;
 pub mod level;
+pub mod lookup_i8;
 pub mod pool;
+pub mod pool_i8;
 pub mod probe;
 pub mod requantise;
 pub mod tables;
@@ -51,10 +54,14 @@ pub fn emit_level(level: &Level) -> (String, Vec<Family>) {
             dwconv_f32::emit_taps(&mut w, level),
             pool::emit_all(&mut w, level),
             elementwise::emit_all(&mut w, level),
-            transpose::emit(&mut w, level),
+            transpose::emit_x32(&mut w, level),
             probe::emit_fma(&mut w, level),
             probe::emit_read(&mut w, level),
             requantise::emit(&mut w, level),
+            pool_i8::emit_all(&mut w, level),
+            add_i8::emit(&mut w, level),
+            transpose::emit_x8(&mut w, level),
+            lookup_i8::emit(&mut w, level),
         ]);
     }
     if level.tiles {

@@ -100,10 +100,12 @@ pub enum Error {
         /// Upper bound.
         max: f32,
     },
-    /// A scale, or a ratio of scales, that is not positive and finite, or so large that sums would overflow.
+    /// A scale, or a ratio of scales, that is not positive and finite, or outside the range of the operator.
     Scale {
         /// The scale.
         argument: &'static str,
+        /// What it must be.
+        expected: &'static str,
         /// Its value.
         scale: f32,
     },
@@ -175,8 +177,8 @@ impl fmt::Display for Error {
             }
             Error::WeightLayout { layout } => write!(f, "weights: the layout {layout} does not fit the operator"),
             Error::Clamp { min, max } => write!(f, "activation: no clamp from {min} to {max}"),
-            Error::Scale { argument, scale } => {
-                write!(f, "{argument}: expected a positive finite scale below 2^64, got {scale:e}")
+            Error::Scale { argument, expected, scale } => {
+                write!(f, "{argument}: expected {expected}, got {scale:e}")
             }
             Error::ZeroPoint { argument, zero_point, min, max } => {
                 write!(f, "{argument}: expected a zero point from {min} to {max}, got {zero_point}")

@@ -51,6 +51,14 @@ pub struct Kernels {
     pub dw_i8: &'static [&'static DwI8],
     /// Sums to bytes.
     pub requantise_i8: &'static [Kernel<RequantiseI8>],
+    /// Sums, maximum.
+    pub pool_i8: &'static [Kernel<PoolI8>],
+    /// Addition of bytes.
+    pub add_i8: &'static [Kernel<AddI8>],
+    /// `table[x]`.
+    pub lookup_i8: &'static [Kernel<LookupI8>],
+    /// Transposition of bytes.
+    pub transpose_x8: &'static [Kernel<TransposeX8>],
     /// Products of bytes in registers only.
     pub probe_dot_i8: &'static [Kernel<Probe>],
     /// Reading only: the bandwidth that benches measure against.
@@ -206,6 +214,10 @@ impl Kernels {
             .chain(of(self.gemm_i8_amx))
             .chain(self.dw_i8.iter().flat_map(|dw| of(dw.dwconv_i8).chain(of(dw.dwconv_i8_taps))))
             .chain(of(self.requantise_i8))
+            .chain(of(self.pool_i8))
+            .chain(of(self.add_i8))
+            .chain(of(self.transpose_x8))
+            .chain(of(self.lookup_i8))
     }
 }
 
@@ -503,19 +515,125 @@ pub struct ElementwiseF32 {
 /// - Each of `rows` rows of `cols` elements of `src` is valid for reads, each of `cols` rows of `rows` elements of `dst`
 ///   for writes, and they do not overlap.
 #[derive(Debug)]
-pub struct TransposeX32 {
+pub struct Transpose<T> {
     /// Source.
-    pub src: *const f32,
+    pub src: *const T,
     /// Elements from a source row to the next.
     pub src_stride: usize,
     /// Destination.
-    pub dst: *mut f32,
+    pub dst: *mut T,
     /// Elements from a destination row to the next.
     pub dst_stride: usize,
     /// Rows of the source.
     pub rows: usize,
     /// Columns of the source.
     pub cols: usize,
+}
+
+/// [`Transpose`] of any 32 bits.
+pub type TransposeX32 = Transpose<f32>;
+/// [`Transpose`] of bytes.
+pub type TransposeX8 = Transpose<u8>;
+
+/// One output pixel of a pooling of bytes, which are added and compared as u8.
+///
+/// # Contract
+/// - Each of `rows` by `cols` pixels at `input + row * row_stride + col * col_stride` is valid for reads of `channels`
+///   bytes.
+/// - `sums` for the kernel of sums, which do not overflow i32, `out` for that of maxima is valid for writes of `channels`
+///   values and overlaps nothing that is read. The other is not used.
+#[derive(Debug)]
+pub struct PoolI8 {
+    /// The window's first pixel.
+    pub input: *const u8,
+    /// Rows of the window.
+    pub rows: usize,
+    /// Columns of the window.
+    pub cols: usize,
+    /// Bytes from a row to the next.
+    pub row_stride: usize,
+    /// Bytes from a pixel to the next.
+    pub col_stride: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Where sums begin.
+    pub start: i32,
+    /// Sums.
+    pub sums: *mut i32,
+    /// Maxima.
+    pub out: *mut u8,
+    /// Lower bound of a maximum, as u8.
+    pub min: u8,
+    /// Upper bound of a maximum, as u8.
+    pub max: u8,
+    /// Bits to flip in each byte read or written: 0x80 where they are i8.
+    pub flip: u8,
+}
+
+/// `out = clamp(((a * a_multiplier + b * b_multiplier + bias) >> shift) + zero_point)`.
+///
+/// # Contract
+/// - Each of `rows` rows of `len` bytes of `a` and `b` is valid for reads, and of `out` for writes. `out` overlaps no
+///   operand.
+/// - For all bytes the sum fits i32, and `shift` is from 0 to 31.
+#[derive(Debug)]
+pub struct AddI8 {
+    /// First operand.
+    pub a: *const u8,
+    /// Bytes from a row to the next.
+    pub a_stride: usize,
+    /// Second operand.
+    pub b: *const u8,
+    /// Bytes from a row to the next.
+    pub b_stride: usize,
+    /// Result.
+    pub out: *mut u8,
+    /// Bytes from a row to the next.
+    pub out_stride: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Bytes a row.
+    pub len: usize,
+    /// Of the first operand, as u8.
+    pub a_multiplier: i32,
+    /// Of the second operand, as u8.
+    pub b_multiplier: i32,
+    /// Added to the products.
+    pub bias: i32,
+    /// Bits by which the sum is shifted.
+    pub shift: i32,
+    /// The zero point of the output, as u8.
+    pub zero_point: i16,
+    /// Lower bound of the result, as u8.
+    pub min: u8,
+    /// Upper bound of the result, as u8.
+    pub max: u8,
+    /// Bits to flip in each byte read or written: 0x80 where they are i8.
+    pub flip: u8,
+}
+
+/// `out = table[x]`, as u8.
+///
+/// # Contract
+/// - Each of `rows` rows of `len` bytes of `x` is valid for reads, and of `out` for writes. `out` does not overlap `x`, or
+///   begins where `x` does with the same stride.
+/// - `table` is valid for reads of 256 bytes, which nothing that is written overlaps.
+#[derive(Debug)]
+pub struct LookupI8 {
+    /// The table.
+    pub table: *const u8,
+    /// Operand.
+    pub x: *const u8,
+    /// Bytes from a row to the next.
+    pub x_stride: usize,
+    /// Result.
+    pub out: *mut u8,
+    /// Bytes from a row to the next.
+    pub out_stride: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Bytes a row.
+    pub len: usize,
 }
 
 /// A measurement.

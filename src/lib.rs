@@ -73,7 +73,7 @@ pub use detect::Level;
 pub use error::Error;
 pub use geometry::{Activation, ConvGeometry, Padding, Weights, Window};
 pub use kernels::emitted;
-pub use ops::{Add, ChannelShuffle, Conv2d, FullyConnected, Pool2d, nchw_to_nhwc, nhwc_to_nchw};
+pub use ops::{Add, ChannelShuffle, Concat, Conv2d, FullyConnected, Lookup, Pool2d, nchw_to_nhwc, nhwc_to_nchw};
 #[cfg(feature = "rayon")]
 pub use parallel::Rayon;
 pub use parallel::{Parallel, Serial};

@@ -5,12 +5,12 @@
 //! a multiply-add is one instruction (any NaN counts as equal to any NaN).
 
 use crate::{
-    Activation, ConvGeometry, Error, Image, ImageMut, Quantization, Quantized, Weights, Window,
+    Activation, ConvGeometry, Element, Error, Image, ImageMut, QuantParams, Quantization, Quantized, Weights, Window,
     ops::{
-        check_add, check_conv_images, check_conv_weights, check_fully_connected, check_layout, check_pool,
-        check_shuffle,
+        check_add, check_concat, check_conv_images, check_conv_weights, check_fully_connected, check_layout,
+        check_pointwise, check_pool, check_shuffle,
     },
-    quant::{Requantizer, Ties},
+    quant::{self, Average, HardSwish, Requantizer, Sum, Ties},
 };
 
 /// `act(x)`. NaN passes through, and so does the sign of a zero that equals a bound.
@@ -211,11 +211,11 @@ pub fn global_average(x: Image<'_>, y: ImageMut<'_>) -> Result<(), Error> {
     avg_pool(x, y, &Window::new([h, w]), false)
 }
 
-fn pool(
-    x: Image<'_>,
-    mut y: ImageMut<'_>,
+fn pool<T: Element>(
+    x: Image<'_, T>,
+    mut y: ImageMut<'_, T>,
     window: &Window,
-    f: impl Fn(&mut dyn Iterator<Item = f32>) -> f32,
+    f: impl Fn(&mut dyn Iterator<Item = T>) -> T,
 ) -> Result<(), Error> {
     let placed = check_pool(window, &x, &y)?;
     let [kh, kw] = window.kernel;
@@ -230,18 +230,143 @@ fn pool(
     Ok(())
 }
 
+/// The greatest byte of the window inside the image.
+///
+/// # Errors
+/// As [`crate::Pool2d`].
+pub fn max_pool_quantized<T: Quantized>(x: Image<'_, T>, y: ImageMut<'_, T>, window: &Window) -> Result<(), Error> {
+    pool(x, y, window, |values| T::from_i32(values.fold(T::MIN, |held, x| held.max(x.to_i32()))))
+}
+
+/// `y = sign(s) * floor((|s| + floor(n / 2)) / n)` of the sum `s` of the `n` bytes of the window inside the image.
+///
+/// # Errors
+/// As [`crate::Pool2d`].
+pub fn avg_pool_quantized<T: Quantized>(x: Image<'_, T>, y: ImageMut<'_, T>, window: &Window) -> Result<(), Error> {
+    average_quantized(x, y, window, &Average::new::<T>(None)?)
+}
+
+/// `y = clamp(round_half_even((s - n * x_zero_point) * (x_scale / (y_scale * n))) + y_zero_point)` of the sum `s` of all
+/// `n` pixels.
+///
+/// # Errors
+/// As [`crate::Pool2d`].
+pub fn global_average_quantized<T: Quantized>(
+    x: Image<'_, T>,
+    y: ImageMut<'_, T>,
+    x_params: QuantParams,
+    y_params: QuantParams,
+) -> Result<(), Error> {
+    let [_, h, w, _] = x.shape();
+    average_quantized(x, y, &Window::new([h, w]), &Average::new::<T>(Some((x_params, y_params)))?)
+}
+
+fn average_quantized<T: Quantized>(
+    x: Image<'_, T>,
+    y: ImageMut<'_, T>,
+    window: &Window,
+    average: &Average,
+) -> Result<(), Error> {
+    let [_, h, w, _] = x.shape();
+    average.check(window.kernel[0].min(h) * window.kernel[1].min(w))?;
+    pool(x, y, window, |values| {
+        let (sum, n) = values.fold((0, 0), |(sum, n), x| (sum + x.to_i32(), n + 1));
+        T::from_i32(average.one(sum, n))
+    })
+}
+
 /// `y = act(a + b)`.
 ///
 /// # Errors
 /// As [`crate::Add`].
 pub fn add(a: Image<'_>, b: Image<'_>, mut y: ImageMut<'_>, activation: Activation) -> Result<(), Error> {
-    check_add(activation, &a, &b, &y)?;
+    activation.validate()?;
+    check_add(&a, &b, &y)?;
     for at @ (n, h, w, c) in positions(y.shape()) {
         if let (Some(a), Some(b)) = (a.get(n, h, w, c), b.get(n, h, w, c)) {
             put(&mut y, at, activate(a + b, activation));
         }
     }
     Ok(())
+}
+
+/// `y = clamp(floor(((a - a_zero_point) * A + (b - b_zero_point) * B + 2^(shift - 1)) / 2^shift) + y_zero_point)`, the
+/// multipliers and the shift being those of [`crate::Add`].
+///
+/// # Errors
+/// As [`crate::Add`].
+pub fn add_quantized<T: Quantized>(
+    a: Image<'_, T>,
+    b: Image<'_, T>,
+    mut y: ImageMut<'_, T>,
+    params: [QuantParams; 3],
+    activation: Activation,
+) -> Result<(), Error> {
+    let sum = Sum::new::<T>(params[0], params[1], params[2], activation)?;
+    check_add(&a, &b, &y)?;
+    for at @ (n, h, w, c) in positions(y.shape()) {
+        if let (Some(a), Some(b)) = (a.get(n, h, w, c), b.get(n, h, w, c)) {
+            put(&mut y, at, T::from_i32(sum.one(a.to_i32(), b.to_i32())));
+        }
+    }
+    Ok(())
+}
+
+/// `y = table[x]`, a table from the least value to the greatest.
+///
+/// # Errors
+/// As [`crate::Lookup`].
+pub fn lookup<T: Quantized>(x: Image<'_, T>, mut y: ImageMut<'_, T>, table: &[T; 256]) -> Result<(), Error> {
+    check_pointwise(&x, &y)?;
+    map(x, &mut y, 0, |x| table[(x - T::MIN) as usize].to_i32());
+    Ok(())
+}
+
+/// `y = round_half_even(clamp((x_scale * (x - x_zero_point)) / y_scale)) + y_zero_point` of each image in turn, in the next
+/// channels of `y`.
+///
+/// # Errors
+/// As [`crate::Concat`].
+pub fn concat_quantized<T: Quantized>(
+    x: &[Image<'_, T>],
+    mut y: ImageMut<'_, T>,
+    x_params: &[QuantParams],
+    y_params: QuantParams,
+) -> Result<(), Error> {
+    x_params.iter().try_for_each(|params| params.validate::<T>("x"))?;
+    y_params.validate::<T>("y")?;
+    check_concat(x_params.len(), x, &y)?;
+    let mut first = 0;
+    for (x, params) in x.iter().zip(x_params) {
+        map(*x, &mut y, first, |q| quant::rescale::<T>(q, *params, y_params));
+        first += x.shape()[3];
+    }
+    Ok(())
+}
+
+/// `y = x * min(max(x + 3, 0), 6) / 6` in 16-bit fixed point: TensorFlow Lite's.
+///
+/// # Errors
+/// As [`crate::Lookup::hard_swish`].
+pub fn hard_swish_quantized<T: Quantized>(
+    x: Image<'_, T>,
+    mut y: ImageMut<'_, T>,
+    x_params: QuantParams,
+    y_params: QuantParams,
+) -> Result<(), Error> {
+    let hard_swish = HardSwish::new::<T>(x_params, y_params)?;
+    check_pointwise(&x, &y)?;
+    map(x, &mut y, 0, |q| hard_swish.one::<T>(q));
+    Ok(())
+}
+
+/// `y[.., first + c] = f(x[.., c])`.
+fn map<T: Quantized>(x: Image<'_, T>, y: &mut ImageMut<'_, T>, first: usize, f: impl Fn(i32) -> i32) {
+    for (n, h, w, c) in positions(x.shape()) {
+        if let Some(x) = x.get(n, h, w, c) {
+            put(y, (n, h, w, first + c), T::from_i32(f(x.to_i32())));
+        }
+    }
 }
 
 /// `y[.., j * groups + i] = x[.., i * (channels / groups) + j]`: ShuffleNet's permutation (arXiv 1707.01083).

@@ -1,23 +1,35 @@
 //! Views of images, channels last.
 
 use crate::error::{Error, non_zero, product};
-use core::{marker::PhantomData, ops::Range};
+use core::{fmt::Debug, marker::PhantomData, ops::Range};
 
 /// What images are made of: `f32`, `i8`, `u8`.
 pub trait Element: Copy + Send + Sync + 'static + sealed::Sealed {
     /// Packed weights of a convolution and the kernels for them.
     #[doc(hidden)]
     type Conv: crate::ops::ConvPath<Self> + Sync;
+    /// What an addition is made of.
+    #[doc(hidden)]
+    type Add: Copy + Debug + Send + Sync;
+    /// What a pooling is made of.
+    #[doc(hidden)]
+    type Pool: Copy + Debug + Send + Sync;
 }
 
 impl Element for f32 {
     type Conv = crate::ops::ConvF32;
+    type Add = crate::Activation;
+    type Pool = crate::ops::PoolF32;
 }
 impl Element for i8 {
     type Conv = crate::ops::ConvI8;
+    type Add = crate::quant::Sum;
+    type Pool = crate::ops::PoolI8;
 }
 impl Element for u8 {
     type Conv = crate::ops::ConvI8;
+    type Add = crate::quant::Sum;
+    type Pool = crate::ops::PoolI8;
 }
 
 mod sealed {
@@ -66,6 +78,14 @@ impl<T> Copy for Raw<T> {}
 unsafe impl<T: Sync> Send for Raw<T> {}
 // SAFETY: as above; what is written through a shared `Raw` is split among tasks by the operators.
 unsafe impl<T: Sync> Sync for Raw<T> {}
+
+impl<T: crate::Quantized> Raw<T> {
+    /// The same memory as u8.
+    pub fn bytes(self) -> Raw<u8> {
+        let Raw { ptr, n, h, w, c, pixel_stride } = self;
+        Raw { ptr: ptr.cast(), n, h, w, c, pixel_stride }
+    }
+}
 
 impl<T> Raw<T> {
     fn new(ptr: *mut T, len: usize, [n, h, w, c]: [usize; 4], pixel_stride: usize) -> Result<Self, Error> {

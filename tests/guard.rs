@@ -5,7 +5,7 @@
 mod common;
 
 use common::{
-    Rng, Seed,
+    Rng, Seed, int8_cases,
     kernel_cases::every_kernel,
     levels,
     mem::{Mem, Place},
@@ -138,6 +138,7 @@ fn operators_inside(seed: &Seed, place: Place) {
     let rng = &mut rng(seed);
     GUARDED.set(true);
     every_operator(rng, place);
+    int8_cases::every_operator(rng, place);
     GUARDED.set(false);
 }
 

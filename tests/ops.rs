@@ -9,7 +9,9 @@ use common::{
     operator_cases::{self, conv_geometry, conv_of, fully_connected_of},
     quickcheck,
 };
-use kolibri::{Activation, ConvGeometry, Image, ImageMut, Padding, Weights, Window, reference};
+use kolibri::{
+    Activation, ConvGeometry, Image, ImageMut, Padding, Pool2d, Quantized, Serial, Weights, Window, reference,
+};
 
 #[test]
 fn convolution_is_the_reference() {
@@ -192,4 +194,57 @@ fn convolution_of_bytes_is_the_reference() {
 #[test]
 fn fully_connected_of_bytes_is_the_reference() {
     quickcheck(500, |seed: Seed| int8_cases::fully_connected(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn pooling_of_bytes_is_the_reference() {
+    quickcheck(1000, |seed: Seed| int8_cases::pool(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn addition_of_bytes_is_the_reference() {
+    quickcheck(1000, |seed: Seed| int8_cases::add(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn lookups_are_the_reference() {
+    quickcheck(1000, |seed: Seed| int8_cases::lookup(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn concat_of_bytes_is_the_reference() {
+    quickcheck(300, |seed: Seed| int8_cases::concat(&mut Rng::new(seed.0), Place::Heap));
+}
+
+/// The reference divides whole numbers; the operator multiplies and rounds halves to even: at every half of a window of
+/// any size, and beside it.
+#[test]
+fn averages_of_bytes_round_halves_away_from_zero() {
+    fn all<T: Quantized + PartialEq + std::fmt::Debug>(n: usize) {
+        // A channel for every half, before it and behind it; its sum spread over the pixels.
+        let channels = 3 * 255;
+        let sum = |c: usize| {
+            let (whole, more) = ((c / 3) as i32 + T::MIN.min(0), (c % 3) as i32 - 1);
+            (2 * whole + 1) * n as i32 / 2 + more
+        };
+        let byte = |i: usize, c: usize| {
+            let (sum, n) = (sum(c), n as i32);
+            (sum.div_euclid(n) + i32::from((i as i32) < sum.rem_euclid(n))).clamp(T::MIN, T::MAX)
+        };
+        let x: Vec<T> = (0..n * channels).map(|i| T::from_i32(byte(i / channels, i % channels))).collect();
+        let image = Image::nhwc(&x, 1, 1, n, channels).expect("dense");
+        let window = Window::new([1, n]);
+        let mut expected = vec![T::from_i32(1); channels];
+        let to = ImageMut::nhwc(&mut expected, 1, 1, 1, channels).expect("dense");
+        reference::avg_pool_quantized(image, to, &window).expect("valid");
+        let mut y = vec![T::from_i32(1); channels];
+        let pool = Pool2d::<T>::quantized_average(window).expect("valid");
+        pool.run(image, ImageMut::nhwc(&mut y, 1, 1, 1, channels).expect("dense"), &Serial).expect("valid");
+        assert_eq!(y, expected, "{n}");
+    }
+    let large = if common::runner().is_some() { 0 } else { 10 };
+    for n in (1..=70).chain([97, 100, 127, 128, 255, 256, 511]).chain((0..large).map(|i| 2040 + 2 * i)) {
+        all::<i8>(n);
+        all::<u8>(n);
+    }
 }

@@ -1,6 +1,7 @@
 //! AVX2 and FMA.
 
 use core::arch::x86_64::*;
+use seq_macro::seq;
 
 pub type F32 = __m256;
 
@@ -385,4 +386,189 @@ pub fn no_row() -> __m256i {
 #[target_feature(enable = "avx2,fma")]
 pub fn interleave<const H: usize>(r: [__m256i; 2]) -> [Units; 2] {
     [_mm256_unpacklo_epi16(r[0], r[1]), _mm256_unpackhi_epi16(r[0], r[1])]
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn add_i32(a: I32, b: I32) -> I32 {
+    _mm256_add_epi32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn mul_i32(a: I32, b: I32) -> I32 {
+    _mm256_mullo_epi32(a, b)
+}
+
+/// `floor(x / 2^by)`.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn shift_right(x: I32, by: i32) -> I32 {
+    _mm256_sra_epi32(x, _mm_cvtsi32_si128(by))
+}
+
+/// A register of u8.
+pub type Bytes = __m256i;
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn load_bytes(p: *const u8) -> Bytes {
+    // SAFETY: 32 bytes, by the contract of the kernel's argument.
+    unsafe { _mm256_loadu_si256(p.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn load_bytes_n(p: *const u8, n: usize) -> Bytes {
+    let mut bytes = [0u8; 32];
+    // SAFETY: `min(n, 32)` bytes, by the contract of the kernel's argument, and 32 of the array.
+    unsafe {
+        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(32));
+        load_bytes(bytes.as_ptr())
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn store_bytes_n(p: *mut u8, x: Bytes, n: usize) {
+    let mut bytes = [0u8; 32];
+    // SAFETY: 32 bytes of the array, and `min(n, 32)` bytes, by the contract of the kernel's argument.
+    unsafe {
+        store_bytes(bytes.as_mut_ptr(), x);
+        p.copy_from_nonoverlapping(bytes.as_ptr(), n.min(32));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn splat_bytes(x: u8) -> Bytes {
+    _mm256_set1_epi8(x as i8)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn max_bytes(a: Bytes, b: Bytes) -> Bytes {
+    _mm256_max_epu8(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn min_bytes(a: Bytes, b: Bytes) -> Bytes {
+    _mm256_min_epu8(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn flip_bytes(a: Bytes, b: Bytes) -> Bytes {
+    _mm256_xor_si256(a, b)
+}
+
+/// 16 bytes, on every level: a row of a transposition.
+pub type Row = __m128i;
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn load_row16(p: *const u8) -> Row {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    unsafe { _mm_loadu_si128(p.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn load_row16_n(p: *const u8, n: usize) -> Row {
+    let mut bytes = [0u8; 16];
+    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument, and 16 of the array.
+    unsafe {
+        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(16));
+        load_row16(bytes.as_ptr())
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn store_row16(p: *mut u8, x: Row) {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    unsafe { _mm_storeu_si128(p.cast(), x) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn store_row16_n(p: *mut u8, x: Row, n: usize) {
+    let mut bytes = [0u8; 16];
+    // SAFETY: 16 bytes of the array, and `min(n, 16)` bytes, by the contract of the kernel's argument.
+    unsafe {
+        store_row16(bytes.as_mut_ptr(), x);
+        p.copy_from_nonoverlapping(bytes.as_ptr(), n.min(16));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn no_row16() -> Row {
+    _mm_setzero_si128()
+}
+
+/// Four times each row beside the one eight further on.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn transpose_bytes(r: [Row; 16]) -> [Row; 16] {
+    zip(zip(zip(zip(r))))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn zip(r: [Row; 16]) -> [Row; 16] {
+    let (low, high) = (|i: usize| _mm_unpacklo_epi8(r[i], r[i + 8]), |i: usize| _mm_unpackhi_epi8(r[i], r[i + 8]));
+    [
+        low(0),
+        high(0),
+        low(1),
+        high(1),
+        low(2),
+        high(2),
+        low(3),
+        high(3),
+        low(4),
+        high(4),
+        low(5),
+        high(5),
+        low(6),
+        high(6),
+        low(7),
+        high(7),
+    ]
+}
+
+/// 256 bytes to look up: sixteen a register, in both halves of it, as the bits in which they differ from the sixteen
+/// before; the second eight hold what the first eight do, too. See `lookup`.
+pub type Table = [__m256i; 16];
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn load_table(p: *const u8) -> Table {
+    // SAFETY: 16 of 256 bytes, by the contract of the kernel's argument.
+    let at = |i: usize| unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(p.add(16 * i).cast())) };
+    let step = |i: usize| _mm256_xor_si256(at(i), at(i - 1));
+    let low = seq!(I in 1..8 { [at(0), #(step(I),)*] });
+    let high = |i: usize| _mm256_xor_si256(step(8 + i), low[i]);
+    seq!(I in 0..8 { [#(low[I],)* #(high(I),)*] })
+}
+
+/// A shuffle gives the byte that the low four bits of an index say, or zero where its highest bit is set. Before each but
+/// the first the index goes down by sixteen, until it has wrapped: the differences that it met by then make up its byte.
+/// One that begins with the highest bit set misses as many of the first differences as the second eight hold for it. Those
+/// that wrapped stop at -128, so that they do not come up again.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn lookup(table: &Table, x: Bytes) -> Bytes {
+    let (mut x, mut y, sixteen) = (x, _mm256_shuffle_epi8(table[0], x), _mm256_set1_epi8(16));
+    seq!(I in 1..9 {
+        x = _mm256_sub_epi8(x, sixteen);
+        y = _mm256_xor_si256(y, _mm256_shuffle_epi8(table[I], x));
+    });
+    seq!(I in 9..16 {
+        x = _mm256_subs_epi8(x, sixteen);
+        y = _mm256_xor_si256(y, _mm256_shuffle_epi8(table[I], x));
+    });
+    y
 }

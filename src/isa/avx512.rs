@@ -347,3 +347,120 @@ pub fn no_row() -> __m512i {
 pub fn interleave<const H: usize>(r: [__m512i; 2]) -> [Units; 2] {
     [_mm512_unpacklo_epi16(r[0], r[1]), _mm512_unpackhi_epi16(r[0], r[1])]
 }
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn add_i32(a: I32, b: I32) -> I32 {
+    _mm512_add_epi32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn mul_i32(a: I32, b: I32) -> I32 {
+    _mm512_mullo_epi32(a, b)
+}
+
+/// `floor(x / 2^by)`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn shift_right(x: I32, by: i32) -> I32 {
+    _mm512_sra_epi32(x, _mm_cvtsi32_si128(by))
+}
+
+/// A register of u8.
+pub type Bytes = __m512i;
+
+/// Bytes below `n`, at most all.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn mask_bytes(n: usize) -> __mmask64 {
+    ((1u128 << n.min(64)) - 1) as __mmask64
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn load_bytes(p: *const u8) -> Bytes {
+    // SAFETY: 64 bytes, by the contract of the kernel's argument.
+    unsafe { _mm512_loadu_si512(p.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn load_bytes_n(p: *const u8, n: usize) -> Bytes {
+    // SAFETY: a masked byte is not touched; `min(n, 64)` bytes, by the contract of the kernel's argument.
+    unsafe { _mm512_maskz_loadu_epi8(mask_bytes(n), p.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn store_bytes_n(p: *mut u8, x: Bytes, n: usize) {
+    // SAFETY: a masked byte is not touched; `min(n, 64)` bytes, by the contract of the kernel's argument.
+    unsafe { _mm512_mask_storeu_epi8(p.cast(), mask_bytes(n), x) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn splat_bytes(x: u8) -> Bytes {
+    _mm512_set1_epi8(x as i8)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn max_bytes(a: Bytes, b: Bytes) -> Bytes {
+    _mm512_max_epu8(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn min_bytes(a: Bytes, b: Bytes) -> Bytes {
+    _mm512_min_epu8(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn flip_bytes(a: Bytes, b: Bytes) -> Bytes {
+    _mm512_xor_si512(a, b)
+}
+
+pub use super::avx2::{Row, load_row16, no_row16, store_row16, transpose_bytes};
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn load_row16_n(p: *const u8, n: usize) -> Row {
+    // SAFETY: a masked byte is not touched; `min(n, 16)` bytes, by the contract of the kernel's argument.
+    unsafe { _mm_maskz_loadu_epi8(mask(n), p.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn store_row16_n(p: *mut u8, x: Row, n: usize) {
+    // SAFETY: a masked byte is not touched; `min(n, 16)` bytes, by the contract of the kernel's argument.
+    unsafe { _mm_mask_storeu_epi8(p.cast(), mask(n), x) }
+}
+
+/// As `avx2::Table`, in each quarter of a register.
+pub type Table = [__m512i; 16];
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn load_table(p: *const u8) -> Table {
+    // SAFETY: 256 bytes, by the contract of the kernel's argument.
+    let t = unsafe { super::avx2::load_table(p) };
+    seq!(I in 0..16 { [#(_mm512_broadcast_i64x4(t[I]),)*] })
+}
+
+/// As `avx2::lookup`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn lookup(table: &Table, x: Bytes) -> Bytes {
+    let (mut x, mut y, sixteen) = (x, _mm512_shuffle_epi8(table[0], x), _mm512_set1_epi8(16));
+    seq!(I in 1..9 {
+        x = _mm512_sub_epi8(x, sixteen);
+        y = _mm512_xor_si512(y, _mm512_shuffle_epi8(table[I], x));
+    });
+    seq!(I in 9..16 {
+        x = _mm512_subs_epi8(x, sixteen);
+        y = _mm512_xor_si512(y, _mm512_shuffle_epi8(table[I], x));
+    });
+    y
+}

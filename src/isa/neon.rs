@@ -373,3 +373,128 @@ pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> [int16x8_t; 2] {
 pub fn interleave<const H: usize>([row]: [[int16x8_t; 2]; 1]) -> [Units; 2] {
     [vget_low_s16(row[H]), vget_high_s16(row[H])]
 }
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn add_i32(a: I32, b: I32) -> I32 {
+    vaddq_s32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn mul_i32(a: I32, b: I32) -> I32 {
+    vmulq_s32(a, b)
+}
+
+/// `floor(x / 2^by)`.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn shift_right(x: I32, by: i32) -> I32 {
+    vshlq_s32(x, vdupq_n_s32(-by))
+}
+
+/// A register of u8.
+pub type Bytes = uint8x16_t;
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn load_bytes(p: *const u8) -> Bytes {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    unsafe { vld1q_u8(p) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn load_bytes_n(p: *const u8, n: usize) -> Bytes {
+    let mut bytes = [0u8; 16];
+    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument, and 16 of the array.
+    unsafe {
+        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(16));
+        load_bytes(bytes.as_ptr())
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn splat_bytes(x: u8) -> Bytes {
+    vdupq_n_u8(x)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn max_bytes(a: Bytes, b: Bytes) -> Bytes {
+    vmaxq_u8(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn min_bytes(a: Bytes, b: Bytes) -> Bytes {
+    vminq_u8(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn flip_bytes(a: Bytes, b: Bytes) -> Bytes {
+    veorq_u8(a, b)
+}
+
+/// 16 bytes, on every level: a row of a transposition.
+pub type Row = Bytes;
+pub use self::{load_bytes as load_row16, load_bytes_n as load_row16_n};
+pub use self::{store_bytes as store_row16, store_bytes_n as store_row16_n};
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn no_row16() -> Row {
+    vdupq_n_u8(0)
+}
+
+/// Four times each row beside the one eight further on.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn transpose_bytes(r: [Row; 16]) -> [Row; 16] {
+    zip(zip(zip(zip(r))))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn zip(r: [Row; 16]) -> [Row; 16] {
+    let (low, high) = (|i: usize| vzip1q_u8(r[i], r[i + 8]), |i: usize| vzip2q_u8(r[i], r[i + 8]));
+    [
+        low(0),
+        high(0),
+        low(1),
+        high(1),
+        low(2),
+        high(2),
+        low(3),
+        high(3),
+        low(4),
+        high(4),
+        low(5),
+        high(5),
+        low(6),
+        high(6),
+        low(7),
+        high(7),
+    ]
+}
+
+/// 256 bytes to look up, 64 at a time.
+pub type Table = [uint8x16x4_t; 4];
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn load_table(p: *const u8) -> Table {
+    // SAFETY: 256 bytes, by the contract of the kernel's argument.
+    unsafe { [vld1q_u8_x4(p), vld1q_u8_x4(p.add(64)), vld1q_u8_x4(p.add(128)), vld1q_u8_x4(p.add(192))] }
+}
+
+/// An index of 64 or more leaves what there is.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn lookup(table: &Table, x: Bytes) -> Bytes {
+    let index = |base: u8| veorq_u8(x, vdupq_n_u8(base));
+    let y = vqtbx4q_u8(vqtbl4q_u8(table[0], x), table[1], index(64));
+    vqtbx4q_u8(vqtbx4q_u8(y, table[2], index(128)), table[3], index(192))
+}

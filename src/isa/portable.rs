@@ -304,3 +304,115 @@ pub fn interleave<const H: usize>(r: [i16x8; 2]) -> [Units; 2] {
     let pairs = |i: usize| i16x8::from([a[i], b[i], a[i + 1], b[i + 1], a[i + 2], b[i + 2], a[i + 3], b[i + 3]]);
     [pairs(0), pairs(4)]
 }
+
+#[inline(always)]
+pub fn add_i32(a: I32, b: I32) -> I32 {
+    a + b
+}
+
+#[inline(always)]
+pub fn mul_i32(a: I32, b: I32) -> I32 {
+    a * b
+}
+
+/// `floor(x / 2^by)`.
+#[inline(always)]
+pub fn shift_right(x: I32, by: i32) -> I32 {
+    x >> by
+}
+
+/// A register of u8.
+pub type Bytes = u8x16;
+
+#[inline(always)]
+pub unsafe fn load_bytes(p: *const u8) -> Bytes {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    Bytes::from(unsafe { p.cast::<[u8; 16]>().read_unaligned() })
+}
+
+#[inline(always)]
+pub unsafe fn load_bytes_n(p: *const u8, n: usize) -> Bytes {
+    let mut bytes = [0; 16];
+    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument.
+    unsafe { p.copy_to_nonoverlapping(bytes.as_mut_ptr(), n.min(16)) };
+    Bytes::from(bytes)
+}
+
+#[inline(always)]
+pub unsafe fn store_bytes_n(p: *mut u8, x: Bytes, n: usize) {
+    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument.
+    unsafe { p.copy_from_nonoverlapping(x.to_array().as_ptr(), n.min(16)) }
+}
+
+#[inline(always)]
+pub fn splat_bytes(x: u8) -> Bytes {
+    Bytes::splat(x)
+}
+
+#[inline(always)]
+pub fn max_bytes(a: Bytes, b: Bytes) -> Bytes {
+    a.max(b)
+}
+
+#[inline(always)]
+pub fn min_bytes(a: Bytes, b: Bytes) -> Bytes {
+    a.min(b)
+}
+
+#[inline(always)]
+pub fn flip_bytes(a: Bytes, b: Bytes) -> Bytes {
+    a ^ b
+}
+
+/// 16 bytes, on every level: a row of a transposition.
+pub type Row = Bytes;
+pub use self::{load_bytes as load_row16, load_bytes_n as load_row16_n};
+pub use self::{store_bytes as store_row16, store_bytes_n as store_row16_n};
+
+#[inline(always)]
+pub fn no_row16() -> Row {
+    Row::splat(0)
+}
+
+/// Four times each row beside the one eight further on.
+#[inline(always)]
+pub fn transpose_bytes(r: [Row; 16]) -> [Row; 16] {
+    zip(zip(zip(zip(r))))
+}
+
+#[inline(always)]
+fn zip(r: [Row; 16]) -> [Row; 16] {
+    let (low, high) = (|i: usize| Row::unpack_low(r[i], r[i + 8]), |i: usize| Row::unpack_high(r[i], r[i + 8]));
+    [
+        low(0),
+        high(0),
+        low(1),
+        high(1),
+        low(2),
+        high(2),
+        low(3),
+        high(3),
+        low(4),
+        high(4),
+        low(5),
+        high(5),
+        low(6),
+        high(6),
+        low(7),
+        high(7),
+    ]
+}
+
+/// 256 bytes to look up.
+pub type Table = [u8; 256];
+
+#[inline(always)]
+pub unsafe fn load_table(p: *const u8) -> Table {
+    // SAFETY: 256 bytes, by the contract of the kernel's argument.
+    unsafe { p.cast::<Table>().read_unaligned() }
+}
+
+#[inline(always)]
+pub fn lookup(table: &Table, x: Bytes) -> Bytes {
+    Bytes::from(x.to_array().map(|i| table[usize::from(i)]))
+}

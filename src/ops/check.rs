@@ -82,12 +82,27 @@ pub(crate) fn check_pool<T>(window: &Window, x: &Image<'_, T>, y: &ImageMut<'_, 
     Ok(placed)
 }
 
-pub(crate) fn check_add(activation: Activation, a: &Image<'_>, b: &Image<'_>, y: &ImageMut<'_>) -> Result<(), Error> {
-    activation.validate()?;
+pub(crate) fn check_add<T>(a: &Image<'_, T>, b: &Image<'_, T>, y: &ImageMut<'_, T>) -> Result<(), Error> {
     b.raw().expect("b", a.shape())?;
     y.raw().expect("y", a.shape())?;
     y.raw().expect_apart("a", &a.raw())?;
     y.raw().expect_apart("b", &b.raw())
+}
+
+pub(crate) fn check_pointwise<T>(x: &Image<'_, T>, y: &ImageMut<'_, T>) -> Result<(), Error> {
+    y.raw().expect("y", x.shape())?;
+    y.raw().expect_apart("x", &x.raw())
+}
+
+pub(crate) fn check_concat<T>(images: usize, x: &[Image<'_, T>], y: &ImageMut<'_, T>) -> Result<(), Error> {
+    check_length("x", images, x.len())?;
+    let [n, h, w, _] = y.shape();
+    for image in x {
+        image.raw().expect("x", [n, h, w, image.shape()[3]])?;
+        y.raw().expect_apart("x", &image.raw())?;
+    }
+    let channels = x.iter().try_fold(0usize, |all, image| all.checked_add(image.shape()[3]));
+    y.raw().expect("y", [n, h, w, channels.ok_or(Error::Overflow { argument: "channels" })?])
 }
 
 pub(crate) fn check_shuffle<T>(groups: usize, x: &Image<'_, T>, y: &ImageMut<'_, T>) -> Result<(), Error> {

@@ -291,20 +291,12 @@ impl<T: Quantized> ConvPath<T> for ConvI8 {
     }
 
     fn run(&self, images: &Images<'_, T>, units: usize, scratch: &mut Scratch<'_>, parallel: &dyn Parallel) {
-        let bytes = |raw: Raw<T>| Raw {
-            ptr: raw.ptr.cast(),
-            n: raw.n,
-            h: raw.h,
-            w: raw.w,
-            c: raw.c,
-            pixel_stride: raw.pixel_stride,
-        };
         let images = &Images {
             geometry: images.geometry,
             placed: images.placed,
-            x: bytes(images.x),
-            residual: images.residual.map(bytes),
-            y: bytes(images.y),
+            x: images.x.bytes(),
+            residual: images.residual.map(Raw::bytes),
+            y: images.y.bytes(),
         };
         match &self.path {
             Path::Depthwise(depthwise) => run_parts(parallel, units, scratch, |rows, memory| {

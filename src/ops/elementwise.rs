@@ -2,20 +2,28 @@
 
 use super::{Scratch, check_add, run_parts};
 use crate::{
-    Activation, Error, Image, ImageMut, Level, Parallel, Workspace,
-    kernels::{ElementwiseF32, Kernels},
+    Activation, Element, Error, Image, ImageMut, Level, Parallel, QuantParams, Quantized, Workspace,
+    kernels::{AddI8, ElementwiseF32, Kernels},
+    quant::{Output, Sum},
     tensor::Raw,
 };
-use core::{marker::PhantomData, ops::Range};
+use core::ops::Range;
 
 /// `y = act(a + b)`.
 ///
-/// Images of one shape, each with its own pixel stride.
+/// Images of one shape, each with its own pixel stride. On bytes, `i8` or `u8`, integers only, as XNNPACK computes it and
+/// so TensorFlow Lite where that is its delegate, bit for bit:
+///
+/// ```text
+/// shift = 20 - floor(log2(max(a_scale / y_scale, b_scale / y_scale)))        ratios rounded to f32
+/// A, B = round_half_even(a_scale / y_scale * 2^shift), the same of b_scale
+/// y = clamp(floor(((a - a_zero_point) * A + (b - b_zero_point) * B + 2^(shift - 1)) / 2^shift) + y_zero_point)
+/// ```
+/// with the clamp of [`crate::Requantization::FloatScale`].
 #[derive(Clone, Debug)]
-pub struct Add<T = f32> {
+pub struct Add<T: Element = f32> {
     kernels: &'static Kernels,
-    activation: Activation,
-    element: PhantomData<T>,
+    sum: T::Add,
 }
 
 impl Add<f32> {
@@ -33,7 +41,7 @@ impl Add<f32> {
     /// As [`Add::f32`].
     pub fn f32_on(kernels: &'static Kernels, activation: Activation) -> Result<Self, Error> {
         activation.validate()?;
-        Ok(Add { kernels, activation, element: PhantomData })
+        Ok(Add { kernels, sum: activation })
     }
 
     /// The kernels that `run` uses.
@@ -44,15 +52,87 @@ impl Add<f32> {
     /// Adds.
     ///
     /// # Errors
-    /// Images of different shapes, or an output that shares memory with an input.
+    /// Images of different shapes, or an output that shares memory with an input. Nothing is written then.
     pub fn run(&self, a: Image<'_>, b: Image<'_>, y: ImageMut<'_>, parallel: &dyn Parallel) -> Result<(), Error> {
-        check_add(self.activation, &a, &b, &y)?;
-        let finish = Finish { kernels: self.kernels, activation: self.activation, residual: Some(b.raw()) };
+        check_add(&a, &b, &y)?;
+        let finish = Finish { kernels: self.kernels, activation: self.sum, residual: Some(b.raw()) };
         let (a, y) = (a.raw(), y.raw());
         let mut nothing = Workspace::default();
         run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
             // SAFETY: pixels of `y` that no other task has; shapes and overlap were checked.
             unsafe { finish.run_from(&a, &y, pixels, 0..y.c) }
+        });
+        Ok(())
+    }
+}
+
+impl<T: Quantized> Add<T> {
+    /// Of bytes, for the best level of this CPU.
+    ///
+    /// # Errors
+    /// Scales that are not positive and finite, ratios to the output's outside 2^-10 to below 2^8, zero points out of
+    /// range; activations as in [`Add::f32`], and hard-swish, which is an operator of its own on bytes.
+    pub fn quantized(a: QuantParams, b: QuantParams, y: QuantParams, activation: Activation) -> Result<Self, Error> {
+        Self::quantized_on(Level::selected()?, a, b, y, activation)
+    }
+
+    /// Of bytes, for a level of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Add::quantized`].
+    pub fn quantized_on(
+        kernels: &'static Kernels,
+        a: QuantParams,
+        b: QuantParams,
+        y: QuantParams,
+        activation: Activation,
+    ) -> Result<Self, Error> {
+        Ok(Add { kernels, sum: Sum::new::<T>(a, b, y, activation)? })
+    }
+
+    /// The kernels that `run` uses.
+    pub fn kernel_names(&self) -> impl Iterator<Item = &'static str> {
+        core::iter::once(self.kernels.add_i8[0].name)
+    }
+
+    /// Adds.
+    ///
+    /// # Errors
+    /// As for f32.
+    pub fn run(
+        &self,
+        a: Image<'_, T>,
+        b: Image<'_, T>,
+        y: ImageMut<'_, T>,
+        parallel: &dyn Parallel,
+    ) -> Result<(), Error> {
+        check_add(&a, &b, &y)?;
+        let (a, b, y) = (a.raw().bytes(), b.raw().bytes(), y.raw().bytes());
+        let ([a_multiplier, b_multiplier], bias, shift) = self.sum.terms();
+        let Output { zero_point, min, max, flip } = self.sum.output();
+        let mut nothing = Workspace::default();
+        run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
+            let args = AddI8 {
+                a: a.pixel(pixels.start),
+                a_stride: a.pixel_stride,
+                b: b.pixel(pixels.start),
+                b_stride: b.pixel_stride,
+                out: y.pixel(pixels.start),
+                out_stride: y.pixel_stride,
+                rows: pixels.len(),
+                len: y.c,
+                a_multiplier,
+                b_multiplier,
+                bias,
+                shift,
+                zero_point,
+                min,
+                max,
+                flip,
+            };
+            // SAFETY: the contract of `AddI8`: rows are pixels that exist, those of `y` are apart from the others and no
+            // other task has them; `Sum` bounds its terms.
+            unsafe { self.kernels.add_i8[0].run(&args) }
         });
         Ok(())
     }

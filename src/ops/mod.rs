@@ -11,6 +11,7 @@ mod fully_connected;
 mod gather;
 mod gemm_f32;
 mod gemm_i8;
+mod lookup;
 mod pool;
 mod ring;
 mod shuffle;
@@ -22,7 +23,8 @@ pub use conv_i8::ConvI8;
 pub use conv2d::{Conv2d, ConvPath};
 pub use elementwise::Add;
 pub use fully_connected::FullyConnected;
-pub use pool::Pool2d;
+pub use lookup::{Concat, Lookup};
+pub use pool::{Pool2d, PoolF32, PoolI8};
 pub use shuffle::{ChannelShuffle, nchw_to_nhwc, nhwc_to_nchw};
 
 use crate::{Error, Parallel, Workspace};

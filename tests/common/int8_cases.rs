@@ -4,11 +4,11 @@
 use super::{
     Rng, Threads, emulated_levels, levels,
     mem::{Mem, Place},
-    operator_cases::{CHANNELS, Layout, conv_geometry, weights},
+    operator_cases::{CHANNELS, Layout, conv_geometry, pool_window, weights},
 };
 use kolibri::{
-    Activation, Conv2d, ConvGeometry, FullyConnected, Parallel, QuantParams, Quantization, Quantized, Requantization,
-    Serial, Weights, Workspace, kernels::Kernels, reference,
+    Activation, Add, Concat, Conv2d, ConvGeometry, FullyConnected, Image, Lookup, Parallel, Pool2d, QuantParams,
+    Quantization, Quantized, Requantization, Serial, Weights, Workspace, kernels::Kernels, reference,
 };
 use std::fmt::Debug;
 
@@ -209,9 +209,182 @@ fn fully_connected_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place:
     });
 }
 
+/// A view of random bytes, and what to say of it.
+struct Bytes8<T: Quantized + PartialEq + Debug> {
+    layout: Layout,
+    memory: Mem<T>,
+}
+
+impl<T: Quantized + PartialEq + Debug> Bytes8<T> {
+    fn new(rng: &mut Rng, place: Place, shape: [usize; 4]) -> Bytes8<T> {
+        let (layout, kind) = (Layout::random(rng, shape), kind(rng));
+        Bytes8 { memory: memory(place, &bytes(rng, layout.len(), kind)), layout }
+    }
+
+    fn view(&self) -> Image<'_, T> {
+        self.layout.view(&self.memory)
+    }
+}
+
+pub fn pool(rng: &mut Rng, place: Place) {
+    if rng.one_in(2) { pool_typed::<i8>(rng, place) } else { pool_typed::<u8>(rng, place) }
+}
+
+fn pool_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
+    let (window, [h, w], [oh, ow]) = pool_window(rng);
+    let (kind, n, c) = (rng.below(3), rng.range(1, 2), rng.pick(&CHANNELS) * rng.pick(&[1, 1, 1, 5]));
+    let x = Bytes8::<T>::new(rng, place, [n, h, w, c]);
+    let y_layout = Layout::random(rng, if kind == 2 { [n, 1, 1, c] } else { [n, oh, ow, c] });
+    let scales = [scale(rng), scale(rng)];
+    let [x_params, y_params] = scales.map(|scale| params::<T>(rng, scale));
+    // A clamp of the result: an activation.
+    let (activation, mode) = (activation(rng), rng.pick(&[Requantization::FloatScale, Requantization::TfliteDouble]));
+    let mut expected = canaries::<T>(y_layout.len());
+    let y = y_layout.view_mut(&mut expected);
+    match kind {
+        0 => reference::max_pool_quantized(x.view(), y, &window),
+        1 => reference::avg_pool_quantized(x.view(), y, &window),
+        _ => reference::global_average_quantized(x.view(), y, x_params, y_params),
+    }
+    .expect("valid");
+    let plain = rng.one_in(2);
+    if !plain {
+        // By the definition of a bound.
+        let (min, max) = match activation {
+            Activation::None => (f32::NEG_INFINITY, f32::INFINITY),
+            Activation::Relu => (0.0, f32::INFINITY),
+            Activation::Relu6 => (0.0, 6.0),
+            Activation::Clamp { min, max } => (min, max),
+            Activation::HardSwish => unreachable!("not among the activations of bytes"),
+        };
+        let byte = |bound: f32| {
+            let (steps, zero) = ((bound / y_params.scale).clamp(-1e3, 1e3), y_params.zero_point);
+            match mode {
+                Requantization::FloatScale => (steps + zero as f32).round_ties_even() as i32,
+                Requantization::TfliteDouble => zero + steps.round() as i32,
+            }
+            .clamp(T::MIN, T::MAX)
+        };
+        let [_, y_h, y_w, _] = y_layout.view(&expected).shape();
+        let mut view = y_layout.view_mut(&mut expected);
+        for i in 0..n * y_h * y_w * c {
+            let at = view.get_mut(i / c / y_w / y_h, i / c / y_w % y_h, i / c % y_w, i % c).expect("inside");
+            *at = T::from_i32(at.to_i32().max(byte(min)).min(byte(max)));
+        }
+    }
+    let name = ["maximum", "average", "global average"][kind];
+    let what = (name, window, &x.layout, &y_layout, x_params, y_params, (!plain).then_some((activation, mode)));
+    on_every_level(rng, &what, place, &expected, &mut |kernels, y: &mut [T], parallel| {
+        let pool = match kind {
+            0 => Pool2d::<T>::quantized_max_on(kernels, window),
+            1 => Pool2d::<T>::quantized_average_on(kernels, window),
+            _ => Pool2d::<T>::global_average_quantized_on(kernels, x_params, y_params),
+        };
+        let pool = pool.expect("valid");
+        let pool = if plain { pool } else { pool.with_activation(y_params, activation, mode).expect("valid") };
+        pool.run(x.view(), y_layout.view_mut(y), parallel).expect("valid");
+    });
+}
+
+pub fn add(rng: &mut Rng, place: Place) {
+    if rng.one_in(2) { add_typed::<i8>(rng, place) } else { add_typed::<u8>(rng, place) }
+}
+
+fn add_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
+    let shape = [rng.range(1, 2), rng.range(1, 9), rng.range(1, 9), rng.pick(&CHANNELS)];
+    let (a, b) = (Bytes8::<T>::new(rng, place, shape), Bytes8::<T>::new(rng, place, shape));
+    let y_layout = Layout::random(rng, shape);
+    // Ratios from the least that is allowed to the greatest.
+    let y_scale = scale(rng);
+    let ratio = |rng: &mut Rng| match rng.below(6) {
+        0 => 1.0 / 1024.0,
+        1 => 255.999,
+        2 => f32::exp2(rng.range(0, 17) as f32 - 10.0),
+        _ => scale(rng),
+    };
+    let scales = [ratio(rng) * y_scale, ratio(rng) * y_scale, y_scale];
+    let params = scales.map(|scale| params::<T>(rng, scale));
+    let activation = activation(rng);
+    let mut expected = canaries::<T>(y_layout.len());
+    reference::add_quantized(a.view(), b.view(), y_layout.view_mut(&mut expected), params, activation).expect("valid");
+    let what = ("add", params, activation, &a.layout, &b.layout, &y_layout);
+    on_every_level(rng, &what, place, &expected, &mut |kernels, y: &mut [T], parallel| {
+        let add = Add::<T>::quantized_on(kernels, params[0], params[1], params[2], activation).expect("valid");
+        add.run(a.view(), b.view(), y_layout.view_mut(y), parallel).expect("valid");
+    });
+}
+
+pub fn lookup(rng: &mut Rng, place: Place) {
+    if rng.one_in(2) { lookup_typed::<i8>(rng, place) } else { lookup_typed::<u8>(rng, place) }
+}
+
+fn lookup_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
+    let shape = [rng.range(1, 2), rng.range(1, 9), rng.range(1, 9), rng.pick(&CHANNELS)];
+    let x = Bytes8::<T>::new(rng, place, shape);
+    let in_place = rng.one_in(2);
+    let y_layout = if in_place { x.layout.clone() } else { Layout::random(rng, shape) };
+    let before = if in_place { x.memory.to_vec() } else { canaries::<T>(y_layout.len()) };
+    let scales = [scale(rng), scale(rng)];
+    let [from, to] = scales.map(|scale| params::<T>(rng, scale));
+    let table: [T; 256] = bytes(rng, 256, Bytes::Any).try_into().expect("256 of them");
+    let kind = if from.scale / to.scale < 128.0 { rng.below(3) } else { rng.below(2) };
+    let mut expected = before.clone();
+    let y = y_layout.view_mut(&mut expected);
+    match kind {
+        0 => reference::lookup(x.view(), y, &table),
+        1 => reference::concat_quantized(&[x.view()], y, &[from], to),
+        _ => reference::hard_swish_quantized(x.view(), y, from, to),
+    }
+    .expect("valid");
+    let what = (["lookup", "rescale", "hard-swish"][kind], in_place, from, to, &x.layout, &y_layout);
+    on_every_level(rng, &what, place, &expected, &mut |kernels, y: &mut [T], parallel| {
+        let lookup = match kind {
+            0 => Ok(Lookup::new_on(kernels, &table)),
+            1 => Lookup::rescale_on(kernels, from, to),
+            _ => Lookup::hard_swish_on(kernels, from, to),
+        };
+        y.copy_from_slice(&before);
+        let (lookup, y) = (lookup.expect("valid"), y_layout.view_mut(y));
+        if in_place { lookup.run_in_place(y, parallel) } else { lookup.run(x.view(), y, parallel) }.expect("valid");
+    });
+}
+
+pub fn concat(rng: &mut Rng, place: Place) {
+    if rng.one_in(2) { concat_typed::<i8>(rng, place) } else { concat_typed::<u8>(rng, place) }
+}
+
+fn concat_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
+    let [n, h, w] = [rng.range(1, 2), rng.range(1, 9), rng.range(1, 9)];
+    let y_scale = scale(rng);
+    let y_params = params::<T>(rng, y_scale);
+    let images: Vec<_> = (0..rng.range(1, 4))
+        .map(|_| {
+            let scale = scale(rng);
+            let params = if rng.one_in(3) { y_params } else { params::<T>(rng, scale) };
+            let channels = rng.pick(&CHANNELS);
+            (Bytes8::<T>::new(rng, place, [n, h, w, channels]), params)
+        })
+        .collect();
+    let views: Vec<_> = images.iter().map(|(image, _)| image.view()).collect();
+    let x_params: Vec<_> = images.iter().map(|(_, params)| *params).collect();
+    let y_layout = Layout::random(rng, [n, h, w, views.iter().map(|view| view.shape()[3]).sum()]);
+    let mut expected = canaries::<T>(y_layout.len());
+    reference::concat_quantized(&views, y_layout.view_mut(&mut expected), &x_params, y_params).expect("valid");
+    let layouts: Vec<_> = images.iter().map(|(image, _)| &image.layout).collect();
+    let what = ("concat", &x_params, y_params, layouts, &y_layout);
+    on_every_level(rng, &what, place, &expected, &mut |kernels, y: &mut [T], parallel| {
+        let concat = Concat::<T>::new_on(kernels, &x_params, y_params).expect("valid");
+        concat.run(&views, y_layout.view_mut(y), parallel).expect("valid");
+    });
+}
+
 /// A case of every operator on bytes.
 pub fn every_operator(rng: &mut Rng, place: Place) {
     conv(rng, place);
     conv(rng, place);
     fully_connected(rng, place);
+    pool(rng, place);
+    add(rng, place);
+    lookup(rng, place);
+    concat(rng, place);
 }

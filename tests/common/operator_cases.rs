@@ -300,8 +300,9 @@ pub fn fully_connected_of(rng: &mut Rng, place: Place, cin: usize, cout: usize) 
     });
 }
 
-pub fn pool(rng: &mut Rng, place: Place) {
-    let (mut window, h, w, [oh, ow]) = loop {
+/// A window of a pool, an image, and the output.
+pub fn pool_window(rng: &mut Rng) -> (Window, [usize; 2], [usize; 2]) {
+    loop {
         let mut pair = |max: usize| {
             let first = rng.range(1, max);
             [first, if rng.one_in(2) { first } else { rng.range(1, max) }]
@@ -314,9 +315,13 @@ pub fn pool(rng: &mut Rng, place: Place) {
         let window = Window { kernel, stride, dilation, padding };
         let (h, w) = (rng.range(1, 16), rng.range(1, 16));
         if let Ok(out) = window.output_size(h, w) {
-            break (window, h, w, out);
+            return (window, [h, w], out);
         }
-    };
+    }
+}
+
+pub fn pool(rng: &mut Rng, place: Place) {
+    let (mut window, [h, w], [oh, ow]) = pool_window(rng);
     let kind = rng.below(3);
     let (n, c, all) = (rng.range(1, 2), rng.pick(&CHANNELS), rng.one_in(2));
     let out = if kind == 2 { [1, 1] } else { [oh, ow] };
