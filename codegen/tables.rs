@@ -96,8 +96,12 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     w.open("fn text(level: Level) -> &'static str");
     w.open("match level");
     for (level, _) in levels() {
-        let file = format!("concat!(env!(\"OUT_DIR\"), \"/{}.rs\")", level.name);
-        w.line(format!("Level::{} => include_str!({file}),", level.variant));
+        // With that of its half.
+        let half = format!("{}_half", level.name);
+        let texts = families.iter().filter(|(l, _)| l.name == level.name || l.name == half);
+        let texts: Vec<_> =
+            texts.map(|(l, _)| format!("include_str!(concat!(env!(\"OUT_DIR\"), \"/{}.rs\"))", l.name)).collect();
+        w.line(format!("Level::{} => concat!({}),", level.variant, texts.join(", ")));
     }
     if levels().count() < LEVELS.len() {
         w.line("_ => \"\",");
