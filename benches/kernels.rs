@@ -1,5 +1,5 @@
 //! Every kernel of every level that this CPU has, on operands that stay in L1 or L2, as a share of what the level's probes
-//! reach in the same run: multiply-adds in registers for products, reading for what only moves data. Beside them, what
+//! reach in the same run: multiply-adds in registers for products, of f32 or of bytes, reading for what only moves data. Beside them, what
 //! one would write with `pulp` in place of `gemm_f32`.
 //!
 //! `cargo bench --bench kernels -- gemm_f32_6x16` for some of them.
@@ -8,7 +8,8 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, meas
 use kolibri::{
     Level,
     kernels::{
-        DW_SHAPES, DwConvF32, ElementwiseF32, GemmF32, Kernel, Kernels, PoolF32, Probe, TAPS_PIXELS, TransposeX32,
+        AMX_ROWS, AddI8, DW_SHAPES, DwConvF32, DwConvI8, ElementwiseF32, GemmF32, GemmI8, Kernel, Kernels, LookupI8,
+        PoolF32, PoolI8, Probe, RequantiseI8, TAPS_PIXELS, TransposeX8, TransposeX32,
     },
 };
 use std::{
@@ -38,19 +39,28 @@ fn operands() -> Operands {
 
 struct Bench<'a> {
     group: BenchmarkGroup<'a, WallTime>,
-    /// Floating-point operations and bytes a second, by the probes.
+    /// Floating-point operations, operations on bytes, and bytes read in a second, by the probes.
     flops: f64,
+    ops: f64,
     bytes: f64,
 }
 
+/// What a kernel does, to be measured against the peak.
+#[derive(Clone, Copy)]
+enum Work {
+    Flops(usize),
+    Ops(usize),
+    Read(usize),
+}
+
 impl Bench<'_> {
-    /// Times `kernel` and prints its share of the peak: of `flops`, or of `bytes` where there are none.
-    fn kernel<A>(&mut self, kernel: Kernel<A>, args: &A, flops: usize, bytes: usize) {
+    /// Times `kernel` and prints its share of the peak.
+    fn kernel<A>(&mut self, kernel: Kernel<A>, args: &A, work: Work) {
         // SAFETY: `args` was made for the kernel by the functions below, on operands of `LEN` values.
-        self.run(kernel.name, flops, bytes, || unsafe { kernel.run(black_box(args)) });
+        self.run(kernel.name, work, || unsafe { kernel.run(black_box(args)) });
     }
 
-    fn run(&mut self, name: &str, flops: usize, bytes: usize, mut f: impl FnMut()) {
+    fn run(&mut self, name: &str, work: Work, mut f: impl FnMut()) {
         let mut best = f64::INFINITY;
         self.group.bench_function(name, |bencher| {
             bencher.iter_custom(|iterations| {
@@ -62,8 +72,11 @@ impl Bench<'_> {
             })
         });
         if best.is_finite() {
-            let (rate, peak, unit) =
-                if flops > 0 { (flops, self.flops, "GFLOP/s") } else { (bytes, self.bytes, "GB/s read") };
+            let (rate, peak, unit) = match work {
+                Work::Flops(flops) => (flops, self.flops, "GFLOP/s"),
+                Work::Ops(ops) => (ops, self.ops, "GOP/s"),
+                Work::Read(bytes) => (bytes, self.bytes, "GB/s read"),
+            };
             let rate = rate as f64 / best;
             println!("{name}: {:.1} {unit}, {:.1} % of {:.1}", rate * 1e-9, 100.0 * rate / peak, peak * 1e-9);
         }
@@ -90,11 +103,15 @@ fn all(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(level.name());
         group.warm_up_time(Duration::from_millis(30)).measurement_time(Duration::from_millis(150)).sample_size(10);
         let flops = (20_000 * kernels.probe_fma_flops) as f64 / probe(&kernels.probe_fma_f32[0], &o.a[..4096], 20_000);
+        let ops = (20_000 * kernels.probe_dot_ops) as f64 / probe(&kernels.probe_dot_i8[0], &o.a[..4096], 20_000);
         let bytes = (4096 * 4 * 100) as f64 / probe(&kernels.probe_read_f32[0], &o.a[..4096], 100);
-        let mut bench = Bench { group, flops, bytes };
+        let mut bench = Bench { group, flops, ops, bytes };
         products(kernels, &mut o, &mut bench);
         depthwise(kernels, &mut o, &mut bench);
         rest(kernels, &mut o, &mut bench);
+        products_i8(kernels, &mut o, &mut bench);
+        depthwise_i8(kernels, &mut o, &mut bench);
+        rest_i8(kernels, &mut o, &mut bench);
         pulp_product(&mut o, &mut bench);
     }
 }
@@ -105,12 +122,12 @@ fn products(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
         for mr in 1..=kernels.gemm_mr[cols - 1] {
             let Some(kernel) = kernels.gemm(mr, cols) else { continue };
             let args = gemm_args(o, lanes, cols, 1, 4);
-            bench.kernel(kernel, &args, 2 * 4 * mr * cols * lanes * K, 0);
+            bench.kernel(kernel, &args, Work::Flops(2 * 4 * mr * cols * lanes * K));
         }
     }
     let panels = kernels.gemv_panels;
     let args = gemm_args(o, lanes, kernels.gemm_mr.len(), panels, 1);
-    bench.kernel(kernels.gemv_f32[0], &args, 2 * panels * kernels.nr() * K, 0);
+    bench.kernel(kernels.gemv_f32[0], &args, Work::Flops(2 * panels * kernels.nr() * K));
 }
 
 fn gemm_args(o: &mut Operands, lanes: usize, cols: usize, panels: usize, tiles: usize) -> GemmF32 {
@@ -148,11 +165,11 @@ fn depthwise(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
     for (k, s) in DW_SHAPES {
         for pixels in 0..kernels.dw_pixels.len() {
             let Some(kernel) = kernels.dwconv(k, s, pixels) else { continue };
-            bench.kernel(kernel, &args(o, k * k), 2 * PIXELS * CHANNELS * k * k, 0);
+            bench.kernel(kernel, &args(o, k * k), Work::Flops(2 * PIXELS * CHANNELS * k * k));
         }
     }
     for (kernel, _) in kernels.dwconv_taps_f32.iter().zip(TAPS_PIXELS) {
-        bench.kernel(*kernel, &args(o, 9), 2 * PIXELS * CHANNELS * 9, 0);
+        bench.kernel(*kernel, &args(o, 9), Work::Flops(2 * PIXELS * CHANNELS * 9));
     }
 }
 
@@ -168,7 +185,7 @@ fn rest(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
             divisor: 9.0,
             out: o.out.as_mut_ptr(),
         };
-        bench.kernel(*kernel, &args, 0, 9 * CHANNELS * 4);
+        bench.kernel(*kernel, &args, Work::Read(9 * CHANNELS * 4));
     }
     for kernel in kernels.elementwise_f32 {
         let args = ElementwiseF32 {
@@ -185,7 +202,7 @@ fn rest(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
             max: 6.0,
         };
         let operands = if kernel.name.starts_with("add") { 2 } else { 1 };
-        bench.kernel(*kernel, &args, 0, operands * 14 * CHANNELS * 4);
+        bench.kernel(*kernel, &args, Work::Read(operands * 14 * CHANNELS * 4));
     }
     let args = TransposeX32 {
         src: o.a.as_ptr(),
@@ -195,7 +212,141 @@ fn rest(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
         rows: 64,
         cols: CHANNELS,
     };
-    bench.kernel(kernels.transpose_x32[0], &args, 0, 64 * CHANNELS * 4);
+    bench.kernel(kernels.transpose_x32[0], &args, Work::Read(64 * CHANNELS * 4));
+}
+
+fn products_i8(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
+    let lanes = kernels.int8.lanes;
+    for cols in 1..=kernels.int8.mr.len() {
+        for mr in 1..=kernels.int8.mr[cols - 1] {
+            let Some(kernel) = kernels.gemm_i8(mr, cols) else { continue };
+            bench.kernel(kernel, &gemm_i8_args(kernels, o, cols, 4), Work::Ops(2 * 4 * mr * cols * lanes * K));
+        }
+    }
+    for (cols, kernel) in (1..).zip(kernels.gemm_i8_amx) {
+        let rows = 4 * AMX_ROWS;
+        bench.kernel(*kernel, &gemm_i8_args(kernels, o, cols, rows), Work::Ops(2 * rows * cols * lanes * K));
+    }
+}
+
+fn gemm_i8_args(kernels: &Kernels, o: &mut Operands, cols: usize, tiles: usize) -> GemmI8 {
+    let (int8, columns) = (&kernels.int8, cols * kernels.int8.lanes);
+    let k = K * int8.element;
+    GemmI8 {
+        a: o.a.as_ptr().cast(),
+        a_stride: k,
+        k,
+        tiles,
+        b: o.b.as_ptr().cast(), // scales of 0.5 among them
+        panel_len: (k + 8) * columns,
+        panels: 1,
+        panel_columns: columns,
+        c: o.out.as_mut_ptr().cast(),
+        c_stride: columns,
+        sums: std::ptr::null_mut(),
+        sums_stride: 0,
+        last: columns - int8.lanes,
+        columns,
+        zero_point: 3,
+        min: 0,
+        max: 255,
+        flip: 0x80,
+    }
+}
+
+fn depthwise_i8(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
+    for dw in kernels.dw_i8 {
+        let channels = CHANNELS / dw.channels() * dw.channels();
+        let args = |o: &mut Operands, taps| DwConvI8 {
+            rows: std::array::from_fn(|r| o.table[r * 100..].as_ptr().cast()),
+            taps,
+            width: PIXELS,
+            offset: 0,
+            channels,
+            w: o.b.as_ptr().cast(),
+            out: o.out.as_mut_ptr().cast(),
+            out_stride: channels,
+            sums: std::ptr::null_mut(),
+            sums_stride: 0,
+            zero_point: 3,
+            min: 0,
+            max: 255,
+            flip_in: 0x80,
+            flip: 0x80,
+        };
+        for (k, s) in DW_SHAPES {
+            for pixels in 0..dw.pixels.len() {
+                let Some(kernel) = dw.dwconv(k, s, pixels) else { continue };
+                bench.kernel(kernel, &args(o, k * k), Work::Ops(2 * PIXELS * channels * k * k));
+            }
+        }
+        let taps = 9usize.next_multiple_of(dw.int8.values());
+        bench.kernel(dw.dwconv_i8_taps[0], &args(o, taps), Work::Ops(2 * PIXELS * channels * 9));
+    }
+}
+
+fn rest_i8(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
+    let (a, b, out) = (o.a.as_ptr().cast::<u8>(), o.b.as_ptr().cast::<u8>(), o.out.as_mut_ptr().cast::<u8>());
+    let args = RequantiseI8 {
+        sums: a.cast(),
+        sums_stride: CHANNELS,
+        scales: b.cast(),
+        residual: b,
+        residual_stride: CHANNELS,
+        residual_zero: 3,
+        residual_scale: 0.5,
+        out,
+        out_stride: CHANNELS,
+        rows: 14,
+        len: CHANNELS,
+        low: -3.0,
+        high: 252.0,
+        zero_point: 3,
+        min: 0,
+        max: 255,
+        flip: 0x80,
+    };
+    bench.kernel(kernels.requantise_i8[0], &args, Work::Read(14 * CHANNELS * 5));
+    for kernel in kernels.pool_i8 {
+        let args = PoolI8 {
+            input: a,
+            rows: 7,
+            cols: 7,
+            row_stride: 7 * CHANNELS,
+            col_stride: CHANNELS,
+            channels: CHANNELS,
+            start: 0,
+            sums: out.cast(),
+            out,
+            min: 0,
+            max: 255,
+            flip: 0x80,
+        };
+        bench.kernel(*kernel, &args, Work::Read(7 * 7 * CHANNELS));
+    }
+    let args = AddI8 {
+        a,
+        a_stride: CHANNELS,
+        b,
+        b_stride: CHANNELS,
+        out,
+        out_stride: CHANNELS,
+        rows: 14,
+        len: CHANNELS,
+        a_multiplier: 1 << 20,
+        b_multiplier: 1 << 19,
+        bias: 1 << 19,
+        shift: 20,
+        zero_point: 3,
+        min: 0,
+        max: 255,
+        flip: 0x80,
+    };
+    bench.kernel(kernels.add_i8[0], &args, Work::Read(2 * 14 * CHANNELS));
+    let args = LookupI8 { table: b, x: a, x_stride: 0, out, out_stride: 0, rows: 1, len: 14 * CHANNELS };
+    bench.kernel(kernels.lookup_i8[0], &args, Work::Read(14 * CHANNELS));
+    let args = TransposeX8 { src: a, src_stride: CHANNELS, dst: out, dst_stride: 64, rows: 64, cols: CHANNELS };
+    bench.kernel(kernels.transpose_x8[0], &args, Work::Read(64 * CHANNELS));
 }
 
 /// `C[6 x 64] = A[6 x K] * B[K x 64]` as a loop of `mul_add` over slices.
@@ -224,7 +375,7 @@ impl pulp::WithSimd for PulpProduct<'_> {
 
 fn pulp_product(o: &mut Operands, bench: &mut Bench<'_>) {
     let arch = pulp::Arch::new();
-    bench.run("pulp, 6x64", 2 * 6 * 64 * K, 0, || {
+    bench.run("pulp, 6x64", Work::Flops(2 * 6 * 64 * K), || {
         arch.dispatch(PulpProduct { a: &o.a, b: &o.b, out: black_box(&mut o.out) });
     });
 }

@@ -373,7 +373,7 @@ fn map<T: Quantized>(x: Image<'_, T>, y: &mut ImageMut<'_, T>, first: usize, f: 
 ///
 /// # Errors
 /// As [`crate::ChannelShuffle`].
-pub fn channel_shuffle(x: Image<'_>, mut y: ImageMut<'_>, groups: usize) -> Result<(), Error> {
+pub fn channel_shuffle<T: Element>(x: Image<'_, T>, mut y: ImageMut<'_, T>, groups: usize) -> Result<(), Error> {
     check_shuffle(groups, &x, &y)?;
     let each = x.shape()[3] / groups;
     for (n, h, w, c) in positions(x.shape()) {
@@ -388,7 +388,7 @@ pub fn channel_shuffle(x: Image<'_>, mut y: ImageMut<'_>, groups: usize) -> Resu
 ///
 /// # Errors
 /// As [`crate::ChannelShuffle`].
-pub fn channel_shuffle_nchw(x: &[f32], y: &mut [f32], shape: [usize; 4], groups: usize) -> Result<(), Error> {
+pub fn channel_shuffle_nchw<T: Element>(x: &[T], y: &mut [T], shape: [usize; 4], groups: usize) -> Result<(), Error> {
     crate::ops::check_shuffle_nchw(groups, x, y, shape)?;
     let [_, channels, h, w] = shape;
     let (plane, each) = (h * w, channels / groups);
@@ -404,7 +404,7 @@ pub fn channel_shuffle_nchw(x: &[f32], y: &mut [f32], shape: [usize; 4], groups:
 ///
 /// # Errors
 /// As [`crate::nchw_to_nhwc`].
-pub fn nchw_to_nhwc(x: &[f32], mut y: ImageMut<'_>) -> Result<(), Error> {
+pub fn nchw_to_nhwc<T: Element>(x: &[T], mut y: ImageMut<'_, T>) -> Result<(), Error> {
     check_layout("x", x.len(), y.shape())?;
     let [_, height, width, channels] = y.shape();
     for at @ (n, h, w, c) in positions(y.shape()) {
@@ -417,7 +417,7 @@ pub fn nchw_to_nhwc(x: &[f32], mut y: ImageMut<'_>) -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`crate::nhwc_to_nchw`].
-pub fn nhwc_to_nchw(x: Image<'_>, y: &mut [f32]) -> Result<(), Error> {
+pub fn nhwc_to_nchw<T: Element>(x: Image<'_, T>, y: &mut [T]) -> Result<(), Error> {
     check_layout("y", y.len(), x.shape())?;
     let [_, height, width, channels] = x.shape();
     for (n, h, w, c) in positions(x.shape()) {

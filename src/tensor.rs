@@ -1,6 +1,9 @@
 //! Views of images, channels last.
 
-use crate::error::{Error, non_zero, product};
+use crate::{
+    error::{Error, non_zero, product},
+    kernels::{Kernel, Kernels, Transpose, TransposeX8, TransposeX32},
+};
 use core::{fmt::Debug, marker::PhantomData, ops::Range};
 
 /// What images are made of: `f32`, `i8`, `u8`.
@@ -14,22 +17,40 @@ pub trait Element: Copy + Send + Sync + 'static + sealed::Sealed {
     /// What a pooling is made of.
     #[doc(hidden)]
     type Pool: Copy + Debug + Send + Sync;
+    /// The kernel that transposes such elements.
+    #[doc(hidden)]
+    fn transpose(kernels: &Kernels) -> Kernel<Transpose<Self::Bits>>;
+    /// An element of the same size, for which there are kernels.
+    #[doc(hidden)]
+    type Bits;
 }
 
 impl Element for f32 {
     type Conv = crate::ops::ConvF32;
     type Add = crate::Activation;
     type Pool = crate::ops::PoolF32;
+    type Bits = f32;
+    fn transpose(kernels: &Kernels) -> Kernel<TransposeX32> {
+        kernels.transpose_x32[0]
+    }
 }
 impl Element for i8 {
     type Conv = crate::ops::ConvI8;
     type Add = crate::quant::Sum;
     type Pool = crate::ops::PoolI8;
+    type Bits = u8;
+    fn transpose(kernels: &Kernels) -> Kernel<TransposeX8> {
+        kernels.transpose_x8[0]
+    }
 }
 impl Element for u8 {
     type Conv = crate::ops::ConvI8;
     type Add = crate::quant::Sum;
     type Pool = crate::ops::PoolI8;
+    type Bits = u8;
+    fn transpose(kernels: &Kernels) -> Kernel<TransposeX8> {
+        kernels.transpose_x8[0]
+    }
 }
 
 mod sealed {

@@ -4,8 +4,8 @@ mod common;
 
 use common::levels;
 use kolibri::{
-    Activation, Add, ChannelShuffle, Conv2d, ConvGeometry, FullyConnected, Image, ImageMut, Padding, Pool2d, Serial,
-    Weights, Window, Workspace, nchw_to_nhwc, nhwc_to_nchw,
+    Activation, Add, ChannelShuffle, Concat, Conv2d, ConvGeometry, FullyConnected, Image, ImageMut, Lookup, Padding,
+    Pool2d, QuantParams, Quantization, Requantization, Serial, Weights, Window, Workspace, nchw_to_nhwc, nhwc_to_nchw,
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -118,6 +118,90 @@ fn run_allocates_nothing() {
             shuffle.run_nchw(&x, y, [2, 24, 9, 9], &Serial).expect("valid");
         });
         allocates_nothing("layouts", || {
+            nchw_to_nhwc(kernels, &x, ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
+            nhwc_to_nchw(kernels, image, y, &Serial).expect("valid");
+        });
+    }
+}
+
+#[test]
+fn run_on_bytes_allocates_nothing() {
+    let x = vec![7u8; 2 * 9 * 9 * 24];
+    let mut y = vec![0u8; x.len() * 4];
+    let params = QuantParams::new(0.5, 100);
+    for kernels in levels() {
+        let same =
+            |kernel, cout, groups| ConvGeometry::new(24, cout, [kernel; 2]).groups(groups).padding(Padding::Same);
+        // As for f32, and as many ways to a byte: a kernel's own, of sums, with a residual, in fixed point.
+        let geometries =
+            [same(1, 40, 1), same(3, 24, 24), same(4, 24, 24), same(3, 7, 1), same(3, 24, 4), same(3, 48, 24)];
+        let float = Requantization::FloatScale;
+        let ways = [
+            (0.01, false, float),
+            (4.0, false, float),
+            (0.01, true, float),
+            (0.01, false, Requantization::TfliteDouble),
+        ];
+        for (geometry, (scale, has_residual, mode)) in geometries.iter().flat_map(|g| ways.map(|way| (g, way))) {
+            let weights =
+                vec![3; geometry.cout * 24 / geometry.groups * geometry.window.kernel.iter().product::<usize>()];
+            let quantization =
+                Quantization { x: params, weight_scales: &[scale], y: params, residual: Some(params), mode };
+            let residual = vec![1; 2 * 9 * 9 * geometry.cout];
+            let weights = Weights::oihw(&weights);
+            let conv = Conv2d::<u8>::quantized_on(kernels, geometry, weights, None, &quantization, Activation::Relu6);
+            let conv = conv.expect("valid");
+            let mut workspace = Workspace::new(conv.workspace_len([2, 9, 9], 1).expect("valid"));
+            allocates_nothing("convolution of bytes", || {
+                let x = Image::nhwc(&x, 2, 9, 9, 24).expect("dense");
+                let residual = Image::nhwc(&residual, 2, 9, 9, geometry.cout).expect("dense");
+                let y = &mut y[..2 * 9 * 9 * geometry.cout];
+                let y = ImageMut::nhwc(y, 2, 9, 9, geometry.cout).expect("dense");
+                conv.run(x, has_residual.then_some(residual), y, &mut workspace, &Serial).expect("valid");
+            });
+        }
+        let quantization = Quantization { x: params, weight_scales: &[0.01], y: params, residual: None, mode: float };
+        let weights = vec![3; 24 * 100];
+        let layer =
+            FullyConnected::<u8>::quantized_on(kernels, 24, 100, &weights, None, &quantization, Activation::None);
+        let layer = layer.expect("valid");
+        let mut workspace = Workspace::new(layer.workspace_len(9, 1).expect("valid"));
+        allocates_nothing("fully connected of bytes", || {
+            layer.run(&x[..9 * 24], 9, &mut y[..9 * 100], &mut workspace, &Serial).expect("valid");
+        });
+
+        let (image, y) = (Image::nhwc(&x, 2, 9, 9, 24).expect("dense"), &mut y[..x.len()]);
+        let window = Window { padding: Padding::Same, ..Window::new([3, 3]) };
+        let average = Pool2d::<u8>::quantized_average_on(kernels, window);
+        for pool in [average, Pool2d::quantized_max_on(kernels, window)] {
+            let pool = pool.expect("valid");
+            allocates_nothing("pool of bytes", || {
+                pool.run(image, ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
+            });
+        }
+        let pool = Pool2d::<u8>::global_average_quantized_on(kernels, params, params).expect("valid");
+        allocates_nothing("global average of bytes", || {
+            pool.run(image, ImageMut::nhwc(&mut y[..48], 2, 1, 1, 24).expect("dense"), &Serial).expect("valid");
+        });
+        let add = Add::<u8>::quantized_on(kernels, params, params, params, Activation::Relu).expect("valid");
+        allocates_nothing("add of bytes", || {
+            add.run(image, image, ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
+        });
+        let lookup = Lookup::<u8>::hard_swish_on(kernels, params, params).expect("valid");
+        allocates_nothing("lookup", || {
+            lookup.run(image, ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
+            lookup.run_in_place(ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
+        });
+        let other = QuantParams::new(0.25, 0);
+        let concat = Concat::<u8>::new_on(kernels, &[params, other], params).expect("valid");
+        allocates_nothing("concat", || {
+            let halves = [image.channels(0..8).expect("inside"), image.channels(8..24).expect("inside")];
+            concat.run(&halves, ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
+        });
+        let shuffle = ChannelShuffle::new_on(kernels, 3).expect("valid");
+        allocates_nothing("permutations of bytes", || {
+            shuffle.run(image, ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
+            shuffle.run_nchw(&x, y, [2, 24, 9, 9], &Serial).expect("valid");
             nchw_to_nhwc(kernels, &x, ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
             nhwc_to_nchw(kernels, image, y, &Serial).expect("valid");
         });

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Rng, Seed, kernel_cases::*, levels, mem::Place, quickcheck};
+use common::{Rng, Seed, emulated_levels, kernel_cases::*, kernel_i8_cases, levels, mem::Place, quickcheck};
 use kolibri::{
     Level,
     kernels::{DW_SHAPES, TAPS_PIXELS},
@@ -30,6 +30,17 @@ fn small_kernels_are_their_models() {
             elementwise(rng, kernels, kernels.elementwise_f32[0], true, Place::Heap);
             elementwise(rng, kernels, kernels.elementwise_f32[1], false, Place::Heap);
             transpose(rng, kernels, kernels.transpose_x32[0], Place::Heap);
+            kernel_i8_cases::small_kernels(rng, kernels, Place::Heap);
+        }
+    });
+}
+
+/// Products of bytes that this CPU lacks, where they are emulated.
+#[test]
+fn emulated_kernels_are_their_models() {
+    quickcheck(10, |seed: Seed| {
+        for kernels in emulated_levels() {
+            kernel_i8_cases::every_kernel(&mut Rng::new(seed.0), kernels, Place::Heap);
         }
     });
 }

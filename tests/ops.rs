@@ -216,6 +216,14 @@ fn concat_of_bytes_is_the_reference() {
     quickcheck(300, |seed: Seed| int8_cases::concat(&mut Rng::new(seed.0), Place::Heap));
 }
 
+#[test]
+fn permutations_of_bytes_are_the_reference() {
+    quickcheck(400, |seed: Seed| {
+        int8_cases::shuffle(&mut Rng::new(seed.0), Place::Heap);
+        int8_cases::layouts(&mut Rng::new(seed.0), Place::Heap);
+    });
+}
+
 /// The reference divides whole numbers; the operator multiplies and rounds halves to even: at every half of a window of
 /// any size, and beside it.
 #[test]

@@ -4,7 +4,8 @@ use super::{Scratch, check_layout, check_shuffle, check_shuffle_nchw, check_slic
 use crate::{
     Error, Image, ImageMut, Level, Parallel, Workspace,
     error::non_zero,
-    kernels::{Kernels, TransposeX32},
+    kernels::{Kernels, Transpose},
+    tensor::Element,
 };
 
 /// `y[.., j * groups + i] = x[.., i * (channels / groups) + j]`: ShuffleNet's permutation (arXiv 1707.01083), which lets
@@ -33,32 +34,37 @@ impl ChannelShuffle {
         Ok(ChannelShuffle { kernels, groups })
     }
 
-    /// The kernels that `run` uses.
+    /// The kernels that `run` uses on f32.
     pub fn kernel_names(&self) -> impl Iterator<Item = &'static str> {
-        core::iter::once(self.kernels.transpose_x32[0].name)
+        self.kernel_names_of::<f32>()
+    }
+
+    /// The kernels that `run` uses on such elements.
+    pub fn kernel_names_of<T: Element>(&self) -> impl Iterator<Item = &'static str> + use<T> {
+        core::iter::once(T::transpose(self.kernels).name)
     }
 
     /// Shuffles an NHWC image: each pixel is a matrix of `groups` rows that is transposed.
     ///
     /// # Errors
     /// Shapes that differ, channels that the groups do not divide, images that share memory. Nothing is written then.
-    pub fn run(&self, x: Image<'_>, y: ImageMut<'_>, parallel: &dyn Parallel) -> Result<(), Error> {
+    pub fn run<T: Element>(&self, x: Image<'_, T>, y: ImageMut<'_, T>, parallel: &dyn Parallel) -> Result<(), Error> {
         check_shuffle(self.groups, &x, &y)?;
         let (x, y) = (x.raw(), y.raw());
         let each = x.c / self.groups;
         let mut nothing = Workspace::default();
         run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
             for pixel in pixels {
-                let args = TransposeX32 {
-                    src: x.pixel(pixel),
+                let args = Transpose {
+                    src: x.pixel(pixel).cast_const(),
                     src_stride: each,
                     dst: y.pixel(pixel),
                     dst_stride: self.groups,
                     rows: self.groups,
                     cols: each,
                 };
-                // SAFETY: the contract of `TransposeX32`: the channels of a pixel of each image, which are apart.
-                unsafe { self.kernels.transpose_x32[0].run(&args) };
+                // SAFETY: the contract of `Transpose`: the channels of a pixel of each image, which are apart.
+                unsafe { run_transpose(self.kernels, &args) };
             }
         });
         Ok(())
@@ -68,7 +74,13 @@ impl ChannelShuffle {
     ///
     /// # Errors
     /// Slices of the wrong length, channels that the groups do not divide. Nothing is written then.
-    pub fn run_nchw(&self, x: &[f32], y: &mut [f32], shape: [usize; 4], parallel: &dyn Parallel) -> Result<(), Error> {
+    pub fn run_nchw<T: Element>(
+        &self,
+        x: &[T],
+        y: &mut [T],
+        shape: [usize; 4],
+        parallel: &dyn Parallel,
+    ) -> Result<(), Error> {
         check_shuffle_nchw(self.groups, x, y, shape)?;
         let [n, channels, h, w] = shape;
         let (plane, each) = (h * w, channels / self.groups);
@@ -91,18 +103,18 @@ impl ChannelShuffle {
 ///
 /// # Errors
 /// A slice of the wrong length, or one that shares memory with the image. Nothing is written then.
-pub fn nchw_to_nhwc(
+pub fn nchw_to_nhwc<T: Element>(
     kernels: &'static Kernels,
-    x: &[f32],
-    y: ImageMut<'_>,
+    x: &[T],
+    y: ImageMut<'_, T>,
     parallel: &dyn Parallel,
 ) -> Result<(), Error> {
     check_layout("x", x.len(), y.shape())?;
     check_slice_apart("x", x, &y.raw())?;
     let y = y.raw();
     let planes = Image::nhwc(x, y.n, y.c, 1, y.h * y.w)?.raw();
-    transpose(kernels, parallel, y.n * y.h, |row| TransposeX32 {
-        src: planes.pixel(row / y.h * y.c).wrapping_add(row % y.h * y.w),
+    transpose(kernels, parallel, y.n * y.h, |row| Transpose {
+        src: planes.pixel(row / y.h * y.c).wrapping_add(row % y.h * y.w).cast_const(),
         src_stride: y.h * y.w,
         dst: y.pixel(row * y.w),
         dst_stride: y.pixel_stride,
@@ -115,18 +127,18 @@ pub fn nchw_to_nhwc(
 ///
 /// # Errors
 /// As [`nchw_to_nhwc`].
-pub fn nhwc_to_nchw(
+pub fn nhwc_to_nchw<T: Element>(
     kernels: &'static Kernels,
-    x: Image<'_>,
-    y: &mut [f32],
+    x: Image<'_, T>,
+    y: &mut [T],
     parallel: &dyn Parallel,
 ) -> Result<(), Error> {
     check_layout("y", y.len(), x.shape())?;
     check_slice_apart("x", y, &x.raw())?;
     let x = x.raw();
     let planes = ImageMut::nhwc(y, x.n, x.c, 1, x.h * x.w)?.raw();
-    transpose(kernels, parallel, x.n * x.h, |row| TransposeX32 {
-        src: x.pixel(row * x.w),
+    transpose(kernels, parallel, x.n * x.h, |row| Transpose {
+        src: x.pixel(row * x.w).cast_const(),
         src_stride: x.pixel_stride,
         dst: planes.pixel(row / x.h * x.c).wrapping_add(row % x.h * x.w),
         dst_stride: x.h * x.w,
@@ -136,18 +148,27 @@ pub fn nhwc_to_nchw(
 }
 
 /// One transposition for each row of the image.
-fn transpose(
+fn transpose<T: Element>(
     kernels: &'static Kernels,
     parallel: &dyn Parallel,
     rows: usize,
-    args: impl Fn(usize) -> TransposeX32 + Sync,
+    args: impl Fn(usize) -> Transpose<T> + Sync,
 ) -> Result<(), Error> {
     let mut nothing = Workspace::default();
     run_parts(parallel, rows, &mut Scratch::new(&mut nothing, 0, 1)?, |rows, _| {
         for row in rows {
-            // SAFETY: the contract of `TransposeX32`: a row of pixels and its part of each plane, which are apart.
-            unsafe { kernels.transpose_x32[0].run(&args(row)) };
+            // SAFETY: the contract of `Transpose`: a row of pixels and its part of each plane, which are apart.
+            unsafe { run_transpose(kernels, &args(row)) };
         }
     });
     Ok(())
+}
+
+/// # Safety
+/// The contract of [`Transpose`].
+unsafe fn run_transpose<T: Element>(kernels: &Kernels, args: &Transpose<T>) {
+    let Transpose { src, src_stride, dst, dst_stride, rows, cols } = *args;
+    let args = Transpose { src: src.cast(), src_stride, dst: dst.cast(), dst_stride, rows, cols };
+    // SAFETY: as promised by the caller; elements are moved as bits of the same size.
+    unsafe { T::transpose(kernels).run(&args) };
 }

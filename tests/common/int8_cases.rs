@@ -7,8 +7,9 @@ use super::{
     operator_cases::{CHANNELS, Layout, conv_geometry, pool_window, weights},
 };
 use kolibri::{
-    Activation, Add, Concat, Conv2d, ConvGeometry, FullyConnected, Image, Lookup, Parallel, Pool2d, QuantParams,
-    Quantization, Quantized, Requantization, Serial, Weights, Workspace, kernels::Kernels, reference,
+    Activation, Add, ChannelShuffle, Concat, Conv2d, ConvGeometry, FullyConnected, Image, Lookup, Parallel, Pool2d,
+    QuantParams, Quantization, Quantized, Requantization, Serial, Weights, Workspace, kernels::Kernels, nchw_to_nhwc,
+    nhwc_to_nchw, reference,
 };
 use std::fmt::Debug;
 
@@ -378,6 +379,47 @@ fn concat_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
     });
 }
 
+/// Tiles of 16 by 16, in whole and in part.
+pub fn shuffle(rng: &mut Rng, place: Place) {
+    let groups = if rng.one_in(2) { rng.range(1, 9) } else { rng.pick(&[15, 16, 17, 33]) };
+    let shape @ [n, h, w, c] = [rng.range(1, 2), rng.range(1, 5), rng.range(1, 5), groups * rng.range(1, 35)];
+    let (x, y_layout) = (Bytes8::<u8>::new(rng, place, shape), Layout::random(rng, shape));
+    let mut expected = canaries::<u8>(y_layout.len());
+    reference::channel_shuffle(x.view(), y_layout.view_mut(&mut expected), groups).expect("valid");
+    let what = ("shuffle", groups, &x.layout, &y_layout);
+    on_every_level(rng, &what, place, &expected, &mut |kernels, y: &mut [u8], parallel| {
+        let shuffle = ChannelShuffle::new_on(kernels, groups).expect("valid");
+        shuffle.run(x.view(), y_layout.view_mut(y), parallel).expect("valid");
+    });
+
+    let nchw = [n, c, h, w];
+    let x: Mem<i8> = memory(place, &bytes(rng, n * c * h * w, Bytes::Any));
+    let mut expected = canaries::<i8>(x.len());
+    reference::channel_shuffle_nchw(&x, &mut expected, nchw, groups).expect("valid");
+    on_every_level(rng, &("nchw", groups, nchw), place, &expected, &mut |kernels, y: &mut [i8], parallel| {
+        let shuffle = ChannelShuffle::new_on(kernels, groups).expect("valid");
+        shuffle.run_nchw(&x, y, nchw, parallel).expect("valid");
+    });
+}
+
+pub fn layouts(rng: &mut Rng, place: Place) {
+    let shape = [rng.range(1, 2), rng.range(1, 5), rng.range(1, 40), rng.pick(&CHANNELS)];
+    let dense: Mem<i8> = memory(place, &bytes(rng, shape.iter().product(), Bytes::Any));
+    let layout = Layout::random(rng, shape);
+    let mut expected = canaries::<i8>(layout.len());
+    reference::nchw_to_nhwc(&dense, layout.view_mut(&mut expected)).expect("valid");
+    on_every_level(rng, &("to nhwc", &layout), place, &expected, &mut |kernels, y: &mut [i8], parallel| {
+        nchw_to_nhwc(kernels, &dense, layout.view_mut(y), parallel).expect("valid");
+    });
+
+    let x = Bytes8::<u8>::new(rng, place, shape);
+    let mut expected = canaries::<u8>(dense.len());
+    reference::nhwc_to_nchw(x.view(), &mut expected).expect("valid");
+    on_every_level(rng, &("to nchw", &x.layout), place, &expected, &mut |kernels, y: &mut [u8], parallel| {
+        nhwc_to_nchw(kernels, x.view(), y, parallel).expect("valid");
+    });
+}
+
 /// A case of every operator on bytes.
 pub fn every_operator(rng: &mut Rng, place: Place) {
     conv(rng, place);
@@ -387,4 +429,6 @@ pub fn every_operator(rng: &mut Rng, place: Place) {
     add(rng, place);
     lookup(rng, place);
     concat(rng, place);
+    shuffle(rng, place);
+    layouts(rng, place);
 }

@@ -1,7 +1,7 @@
 //! Cases for the kernels: arguments by the contract, and a scalar model to compare with.
 
 use super::{
-    CANARY, Rng, compare,
+    CANARY, Rng, compare, kernel_i8_cases,
     mem::{Mem, Place},
     slack,
 };
@@ -373,4 +373,5 @@ pub fn every_kernel(rng: &mut Rng, kernels: &Kernels, place: Place) {
     elementwise(rng, kernels, kernels.elementwise_f32[1], false, place);
     kernels.transpose_x32.iter().for_each(|&kernel| transpose(rng, kernels, kernel, place));
     probes(rng, kernels, place);
+    kernel_i8_cases::every_kernel(rng, kernels, place);
 }

@@ -5,6 +5,7 @@
 pub mod emulate;
 pub mod int8_cases;
 pub mod kernel_cases;
+pub mod kernel_i8_cases;
 pub mod mem;
 pub mod operator_cases;
 

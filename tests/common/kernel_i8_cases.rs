@@ -1,0 +1,548 @@
+//! Cases for the kernels of bytes, as in `kernel_cases`. Sums and bytes are exact, so that every level gives the same.
+
+use super::{
+    Rng,
+    int8_cases::{Bytes, bytes, kind},
+    mem::{Mem, Place},
+};
+use kolibri::kernels::{
+    AMX_K, AMX_ROWS, AddI8, DW_ROWS, DW_SHAPES, DwConvI8, DwI8, GemmI8, Int8, Kernel, Kernels, LookupI8, PoolI8, Probe,
+    RequantiseI8, TransposeX8,
+};
+use std::fmt::Debug;
+
+/// What bytes hold before, and what is around them.
+const CANARY: u8 = 0xa5;
+/// The same of sums.
+const SUM_CANARY: i32 = 0x5a5a_5a5a;
+
+fn memory(place: Place, values: &[u8]) -> Mem<u8> {
+    Mem::new(place, values, CANARY)
+}
+
+fn any(rng: &mut Rng, place: Place, len: usize, kind: Bytes) -> Mem<u8> {
+    memory(place, &bytes::<u8>(rng, len, kind))
+}
+
+fn sums(place: Place, len: usize) -> Mem<i32> {
+    Mem::new(place, &vec![SUM_CANARY; len], SUM_CANARY)
+}
+
+fn any_sum(rng: &mut Rng) -> i32 {
+    let all = rng.next() as i32;
+    if rng.one_in(4) { all } else { all >> rng.range(8, 20) }
+}
+
+/// What was expected of an output buffer: where `None`, what there was.
+struct Expected<T>(Vec<Option<T>>);
+
+impl<T: Copy + PartialEq + Debug> Expected<T> {
+    fn new(len: usize) -> Expected<T> {
+        Expected(vec![None; len])
+    }
+
+    fn set(&mut self, at: usize, value: T) {
+        assert!(self.0[at].is_none(), "the case writes twice");
+        self.0[at] = Some(value);
+    }
+
+    #[track_caller]
+    fn check(&self, what: &dyn Debug, got: &[T], before: T) {
+        for (i, (&got, expected)) in got.iter().zip(&self.0).enumerate() {
+            let expected = expected.unwrap_or(before);
+            assert_eq!(got, expected, "{what:?}: at {i}");
+        }
+    }
+}
+
+/// The end of a kernel of products: sums to bytes.
+#[derive(Clone, Copy, Debug)]
+struct Output {
+    zero_point: i16,
+    min: u8,
+    max: u8,
+    flip: u8,
+}
+
+impl Output {
+    fn random(rng: &mut Rng) -> Output {
+        let (a, b) = (rng.next() as u8, rng.next() as u8);
+        let (min, max) = rng.pick(&[(0, 255), (0, 255), (a.min(b), a.max(b)), (a, a)]);
+        Output { zero_point: rng.pick(&[0, 128, 255, i16::from(a)]), min, max, flip: rng.pick(&[0, 0x80]) }
+    }
+
+    fn byte(&self, value: f32) -> u8 {
+        self.clamp(value.round_ties_even() as i64)
+    }
+
+    fn clamp(&self, value: i64) -> u8 {
+        let value = value + i64::from(self.zero_point);
+        (value.clamp(self.min.into(), self.max.into()) as u8) ^ self.flip
+    }
+}
+
+/// Scales below 1 and positive: some leave a sum within a byte, some far outside.
+fn scale(rng: &mut Rng) -> f32 {
+    f32::exp2(-(rng.range(1, 20) as f32)) * (1.0 + rng.range(0, 1000) as f32 / 1001.0)
+}
+
+/// What a byte of an operand is in a product.
+fn value(byte: u8, signed: bool) -> i32 {
+    if signed { (byte as i8).into() } else { byte.into() }
+}
+
+/// Writes `value`, of `element` bytes.
+fn put(into: &mut [u8], at: usize, element: usize, value: i32) {
+    into[at..at + element].copy_from_slice(&value.to_le_bytes()[..element]);
+}
+
+/// Tiles of `mr` rows by `cols` registers, or for tile registers any rows.
+pub fn gemm(rng: &mut Rng, int8: &Int8, kernel: Kernel<GemmI8>, mr: Option<usize>, cols: usize, place: Place) {
+    let (lanes, nr) = (int8.lanes, cols * int8.lanes);
+    let tiles = if mr.is_some() { rng.range(1, 3) } else { AMX_ROWS + rng.below(AMX_ROWS + 2) };
+    let (m, panels) = (tiles * mr.unwrap_or(1), rng.range(1, 2));
+    let unit = if mr.is_some() { int8.unit } else { AMX_K };
+    let k = unit * if mr.is_some() { rng.edge(8, 3) } else { rng.range(1, 2) };
+    let values = k / int8.element;
+    let (output, kinds, to_sums) = (Output::random(rng), [kind(rng), kind(rng)], rng.one_in(3));
+
+    // The first column of each register of a panel.
+    let narrow = cols == 1 && mr.is_some() && rng.one_in(2);
+    let last = match cols {
+        1 => 0,
+        _ => (cols - 1) * lanes - rng.pick(&[0, 1, lanes / 2, lanes - 1]),
+    };
+    let register = |j: usize| if j + 1 == cols { last } else { j * lanes };
+    let width = if narrow { rng.range(1, lanes - 1) } else { last + lanes };
+    let panel_columns = width + rng.below(3);
+    let c_stride = (panels - 1) * panel_columns + width + rng.below(5);
+
+    // A, logically and as it lies; B, logically, then packed.
+    let a_bytes = bytes::<u8>(rng, m * values, kinds[0]);
+    let a_at = |i: usize, k: usize| value(a_bytes[i * values + k], int8.signed);
+    let a_stride = k + rng.below(9);
+    let mut rows = vec![CANARY; (m - 1) * a_stride + k];
+    for (i, at) in (0..m).flat_map(|i| (0..values).map(move |k| (i, k))) {
+        put(&mut rows, i * a_stride + at * int8.element, int8.element, a_at(i, at));
+    }
+    let weights: Vec<Vec<i8>> = (0..panels).map(|_| bytes(rng, values * width, kinds[1])).collect();
+    let heads: Vec<Vec<_>> = (0..panels).map(|_| (0..width).map(|_| (any_sum(rng), scale(rng))).collect()).collect();
+    let full = nr * (8 + k);
+    let panel_len = full + rng.below(9);
+    let mut packed = vec![CANARY; (panels - 1) * panel_len + full];
+    for (q, j, lane) in (0..panels).flat_map(|q| (0..cols).flat_map(move |j| (0..lanes).map(move |lane| (q, j, lane))))
+    {
+        let (column, at, lane) = (register(j) + lane, q * panel_len, j * lanes + lane);
+        let Some((bias, scale)) = heads[q].get(column) else { continue };
+        put(&mut packed, at + 4 * lane, 4, *bias);
+        put(&mut packed, at + 4 * (nr + lane), 4, scale.to_bits() as i32);
+        for k in 0..values {
+            let byte = (k / int8.values() * nr + lane) * int8.unit + k % int8.values() * int8.element;
+            put(&mut packed, at + 8 * nr + byte, int8.element, weights[q][k * width + column].into());
+        }
+    }
+
+    let (a, b) = (memory(place, &rows), memory(place, &packed));
+    let len = (m - 1) * c_stride + (panels - 1) * panel_columns + width;
+    let mut c = memory(place, &vec![CANARY; if to_sums { 0 } else { len }]);
+    let mut c_sums = sums(place, if to_sums { len } else { 0 });
+    let args = GemmI8 {
+        a: a.as_ptr(),
+        a_stride,
+        k,
+        tiles,
+        b: b.as_ptr(),
+        panel_len,
+        panels,
+        panel_columns,
+        c: c.as_mut_ptr(),
+        c_stride,
+        sums: if to_sums { c_sums.as_mut_ptr() } else { std::ptr::null_mut() },
+        sums_stride: c_stride,
+        last,
+        columns: if narrow { width } else { width + rng.below(9) },
+        zero_point: output.zero_point,
+        min: output.min,
+        max: output.max,
+        flip: output.flip,
+    };
+    // SAFETY: made by the contract of `GemmI8`.
+    unsafe { kernel.run(&args) };
+
+    let (mut expected, mut expected_sums) = (Expected::new(c.len()), Expected::new(c_sums.len()));
+    for (i, q, column) in (0..m).flat_map(|i| (0..panels).flat_map(move |q| (0..width).map(move |x| (i, q, x)))) {
+        let (bias, scale) = heads[q][column];
+        let product = |k: usize| a_at(i, k) * i32::from(weights[q][k * width + column]);
+        let sum = (0..values).map(product).fold(bias, i32::wrapping_add);
+        let at = i * c_stride + q * panel_columns + column;
+        if to_sums { expected_sums.set(at, sum) } else { expected.set(at, output.byte(sum as f32 * scale)) }
+    }
+    let what = (kernel.name, &args, kinds);
+    expected.check(&what, &c, CANARY);
+    expected_sums.check(&what, &c_sums, SUM_CANARY);
+}
+
+/// Whole blocks of channels, or for the narrowest kernels less than one.
+fn channels(rng: &mut Rng, dw: &DwI8, narrowest: bool) -> usize {
+    if narrowest && rng.one_in(2) { rng.range(1, dw.channels() - 1) } else { dw.channels() * rng.range(1, 3) }
+}
+
+/// `k` by `k` taps at stride `s`, `pixels` at a time.
+pub fn dwconv(
+    rng: &mut Rng,
+    dw: &DwI8,
+    kernel: Kernel<DwConvI8>,
+    [k, s, pixels]: [usize; 3],
+    narrowest: bool,
+    place: Place,
+) {
+    let width = pixels + rng.pick(&[0, 1, pixels - 1, pixels, pixels + 1, 2 * pixels + 1]);
+    let (inputs, g) = ((width - 1) * s + k, dw.int8.values());
+    let input = |pixel: usize, product: usize, row: usize| {
+        let ky = product / k * g + row;
+        (ky < k).then_some(ky * inputs + pixel * s + product % k)
+    };
+    depthwise(rng, dw, kernel, narrowest, place, [0, width, k.div_ceil(g) * k], &input, [k, inputs]);
+}
+
+/// Any taps.
+pub fn dwconv_taps(rng: &mut Rng, dw: &DwI8, kernel: Kernel<DwConvI8>, narrowest: bool, place: Place) {
+    let (width, g) = (rng.range(1, 5), dw.int8.values());
+    let products = rng.range(1, 5);
+    let taps = products * g;
+    let input = |pixel: usize, product: usize, row: usize| Some(pixel * taps + product * g + row);
+    depthwise(rng, dw, kernel, narrowest, place, [taps, width, products], &input, [1, width * taps]);
+}
+
+/// `tables` tables of `inputs` pixels; `input(pixel, product, row)` indexes all of them in turn.
+#[allow(clippy::too_many_arguments)]
+fn depthwise(
+    rng: &mut Rng,
+    dw: &DwI8,
+    kernel: Kernel<DwConvI8>,
+    narrowest: bool,
+    place: Place,
+    [taps, width, products]: [usize; 3],
+    input: &dyn Fn(usize, usize, usize) -> Option<usize>,
+    [tables, inputs]: [usize; 2],
+) {
+    let (int8, block) = (&dw.int8, dw.channels());
+    let channels = channels(rng, dw, narrowest);
+    let (output, kinds, to_sums) = (Output::random(rng), [kind(rng), kind(rng)], rng.one_in(3));
+    let (flip_in, offset) = (rng.pick(&[0, 0x80]), rng.below(4));
+    let spare = rng.range(0, 4 * inputs);
+    let x = any(rng, place, offset + channels + spare, kinds[0]);
+    let last = x.len() - offset - channels;
+    let mut starts: Vec<_> = (0..tables * inputs).map(|_| rng.range(0, last)).collect();
+    (starts[0], starts[tables * inputs / 2]) = (last, 0);
+    let pointer = |&at: &usize| x[at..].as_ptr();
+    let all: Vec<Mem<*const u8>> = starts
+        .chunks(inputs)
+        .map(|table| Mem::new(place, &table.iter().map(pointer).collect::<Vec<_>>(), std::ptr::null()))
+        .collect();
+    let mut rows = [std::ptr::null(); DW_ROWS];
+    rows.iter_mut().zip(&all).for_each(|(row, table)| *row = table.as_ptr());
+
+    let g = int8.values();
+    let weights: Vec<i8> = bytes(rng, channels * products * g, kinds[1]);
+    let weight = |c: usize, product: usize, row: usize| i32::from(weights[(c * products + product) * g + row]);
+    let heads: Vec<_> = (0..channels).map(|_| (any_sum(rng), scale(rng))).collect();
+    let mut packed = vec![0; channels.div_ceil(block) * dw.block_len(products)];
+    for (b, into) in packed.chunks_mut(dw.block_len(products)).enumerate() {
+        for (register, lane) in (0..dw.registers).flat_map(|r| (0..int8.lanes).map(move |lane| (r, lane))) {
+            let (c, lane) = (b * block + dw.channel(register, lane), register * int8.lanes + lane);
+            let Some((bias, scale)) = heads.get(c) else { continue };
+            put(into, 4 * lane, 4, *bias);
+            put(into, 4 * (block + lane), 4, scale.to_bits() as i32);
+            for (product, row) in (0..products).flat_map(|product| (0..g).map(move |row| (product, row))) {
+                let at = 8 * block + (product * block + lane) * int8.unit + row * int8.element;
+                put(into, at, int8.element, weight(c, product, row));
+            }
+        }
+    }
+    let w = memory(place, &packed);
+    let out_stride = channels + rng.below(4);
+    let len = (width - 1) * out_stride + channels;
+    let mut out = memory(place, &vec![CANARY; if to_sums { 0 } else { len }]);
+    let mut out_sums = sums(place, if to_sums { len } else { 0 });
+    let args = DwConvI8 {
+        rows,
+        taps,
+        width,
+        offset,
+        channels,
+        w: w.as_ptr(),
+        out: out.as_mut_ptr(),
+        out_stride,
+        sums: if to_sums { out_sums.as_mut_ptr() } else { std::ptr::null_mut() },
+        sums_stride: out_stride,
+        zero_point: output.zero_point,
+        min: output.min,
+        max: output.max,
+        flip_in,
+        flip: output.flip,
+    };
+    // SAFETY: made by the contract of `DwConvI8`.
+    unsafe { kernel.run(&args) };
+
+    let (mut expected, mut expected_sums) = (Expected::new(out.len()), Expected::new(out_sums.len()));
+    for (pixel, c) in (0..width).flat_map(|pixel| (0..channels).map(move |c| (pixel, c))) {
+        let (bias, scale) = heads[c];
+        let mut sum = bias;
+        for (product, row) in (0..products).flat_map(|product| (0..g).map(move |row| (product, row))) {
+            if let Some(input) = input(pixel, product, row) {
+                let x = value(x[starts[input] + offset + c] ^ flip_in, int8.signed);
+                sum = sum.wrapping_add(x * weight(c, product, row));
+            }
+        }
+        let at = pixel * out_stride + c;
+        if to_sums { expected_sums.set(at, sum) } else { expected.set(at, output.byte(sum as f32 * scale)) }
+    }
+    let what = (kernel.name, &args, kinds);
+    expected.check(&what, &out, CANARY);
+    expected_sums.check(&what, &out_sums, SUM_CANARY);
+}
+
+/// With a residual and without.
+pub fn requantise(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<RequantiseI8>, place: Place) {
+    let (rows, len) = (rng.range(1, 4), rng.edge(kernels.lanes, 9));
+    let (output, has_residual, kind) = (Output::random(rng), rng.one_in(2), kind(rng));
+    let mut stride = || len + rng.below(4);
+    let (sums_stride, residual_stride, out_stride) = (stride(), stride(), stride());
+    let size = |stride: usize| (rows - 1) * stride + len;
+    let values: Vec<_> = (0..size(sums_stride)).map(|_| any_sum(rng)).collect();
+    let values = Mem::new(place, &values, SUM_CANARY);
+    // Also scales of which a product of a sum is far outside i32.
+    let scales: Vec<_> = (0..len).map(|_| scale(rng) * rng.pick(&[1.0, 1e4, 1e15])).collect();
+    let scales = Mem::new(place, &scales, -1.0);
+    let residual = any(rng, place, size(residual_stride), kind);
+    let (residual_zero, residual_scale) = (rng.below(256) as i32, scale(rng) * 16.0);
+    let zero_point = i32::from(output.zero_point);
+    let (low, high) = ((i32::from(output.min) - zero_point) as f32, (i32::from(output.max) - zero_point) as f32);
+    let mut out = memory(place, &vec![CANARY; size(out_stride)]);
+    let args = RequantiseI8 {
+        sums: values.as_ptr(),
+        sums_stride,
+        scales: scales.as_ptr(),
+        residual: if has_residual { residual.as_ptr() } else { std::ptr::null() },
+        residual_stride,
+        residual_zero,
+        residual_scale,
+        out: out.as_mut_ptr(),
+        out_stride,
+        rows,
+        len,
+        low,
+        high,
+        zero_point: output.zero_point,
+        min: output.min,
+        max: output.max,
+        flip: output.flip,
+    };
+    // SAFETY: made by the contract of `RequantiseI8`.
+    unsafe { kernel.run(&args) };
+
+    let mut expected = Expected::new(out.len());
+    for (row, i) in (0..rows).flat_map(|row| (0..len).map(move |i| (row, i))) {
+        let mut value = values[row * sums_stride + i] as f32 * scales[i];
+        if has_residual {
+            let byte = i32::from(residual[row * residual_stride + i] ^ output.flip);
+            value += (byte - residual_zero) as f32 * residual_scale;
+        }
+        expected.set(row * out_stride + i, output.byte(value.clamp(low, high)));
+    }
+    expected.check(&(kernel.name, &args), &out, CANARY);
+}
+
+/// The sums, or the maxima, of one window.
+pub fn pool(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<PoolI8>, maximum: bool, place: Place) {
+    let channels = rng.edge(if maximum { 4 } else { 1 } * kernels.lanes, 9);
+    let (rows, cols, kind) = (rng.range(1, 4), rng.range(1, 4), kind(rng));
+    let col_stride = channels + rng.below(3);
+    let row_stride = cols * col_stride + rng.below(3);
+    let input = any(rng, place, (rows - 1) * row_stride + (cols - 1) * col_stride + channels, kind);
+    let Output { min, max, flip, .. } = Output::random(rng);
+    let start = any_sum(rng) >> 1;
+    let mut out = memory(place, &vec![CANARY; if maximum { channels } else { 0 }]);
+    let mut out_sums = sums(place, if maximum { 0 } else { channels });
+    let args = PoolI8 {
+        input: input.as_ptr(),
+        rows,
+        cols,
+        row_stride,
+        col_stride,
+        channels,
+        start,
+        sums: out_sums.as_mut_ptr(),
+        out: out.as_mut_ptr(),
+        min,
+        max,
+        flip,
+    };
+    // SAFETY: made by the contract of `PoolI8`.
+    unsafe { kernel.run(&args) };
+
+    let (mut expected, mut expected_sums) = (Expected::new(out.len()), Expected::new(out_sums.len()));
+    for c in 0..channels {
+        let values = (0..rows * cols).map(|i| input[i / cols * row_stride + i % cols * col_stride + c] ^ flip);
+        if maximum {
+            expected.set(c, values.fold(min, u8::max).min(max) ^ flip);
+        } else {
+            expected_sums.set(c, values.fold(start, |sum, value| sum + i32::from(value)));
+        }
+    }
+    let what = (kernel.name, &args, kind);
+    expected.check(&what, &out, CANARY);
+    expected_sums.check(&what, &out_sums, SUM_CANARY);
+}
+
+/// Weighted sums of two operands.
+pub fn add(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<AddI8>, place: Place) {
+    let (rows, len) = (rng.range(1, 4), rng.edge(kernels.lanes, 9));
+    let (output, kinds) = (Output::random(rng), [kind(rng), kind(rng)]);
+    let mut stride = || len + rng.below(4);
+    let (a_stride, b_stride, out_stride) = (stride(), stride(), stride());
+    let size = |stride: usize| (rows - 1) * stride + len;
+    let (a, b) = (any(rng, place, size(a_stride), kinds[0]), any(rng, place, size(b_stride), kinds[1]));
+    // Each of the three terms is below 2^29.3.
+    let mut multiplier = || rng.range(0, 1 << 22) as i32 - (1 << 21);
+    let (a_multiplier, b_multiplier) = (multiplier(), multiplier());
+    let (bias, shift) = (any_sum(rng) >> 3, rng.range(0, 31) as i32);
+    let mut out = memory(place, &vec![CANARY; size(out_stride)]);
+    let args = AddI8 {
+        a: a.as_ptr(),
+        a_stride,
+        b: b.as_ptr(),
+        b_stride,
+        out: out.as_mut_ptr(),
+        out_stride,
+        rows,
+        len,
+        a_multiplier,
+        b_multiplier,
+        bias,
+        shift,
+        zero_point: output.zero_point,
+        min: output.min,
+        max: output.max,
+        flip: output.flip,
+    };
+    // SAFETY: made by the contract of `AddI8`.
+    unsafe { kernel.run(&args) };
+
+    let mut expected = Expected::new(out.len());
+    for (row, i) in (0..rows).flat_map(|row| (0..len).map(move |i| (row, i))) {
+        let byte = |x: &[u8], stride: usize| i32::from(x[row * stride + i] ^ output.flip);
+        let sum = byte(&a, a_stride) * a_multiplier + byte(&b, b_stride) * b_multiplier + bias;
+        expected.set(row * out_stride + i, output.clamp((sum >> shift).into()));
+    }
+    expected.check(&(kernel.name, &args, kinds), &out, CANARY);
+}
+
+/// In place or not.
+pub fn lookup(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<LookupI8>, place: Place) {
+    let (rows, len, in_place) = (rng.range(1, 4), rng.edge(4 * kernels.lanes, 4), rng.one_in(2));
+    let x_stride = len + rng.below(4);
+    let out_stride = if in_place { x_stride } else { len + rng.below(4) };
+    let size = |stride: usize| (rows - 1) * stride + len;
+    let table = any(rng, place, 256, Bytes::Any);
+    let x = any(rng, place, size(x_stride), Bytes::Any);
+    let before = if in_place { x.to_vec() } else { vec![CANARY; size(out_stride)] };
+    let mut out = memory(place, &before);
+    let args = LookupI8 {
+        table: table.as_ptr(),
+        x: if in_place { out.as_ptr() } else { x.as_ptr() },
+        x_stride,
+        out: out.as_mut_ptr(),
+        out_stride,
+        rows,
+        len,
+    };
+    // SAFETY: made by the contract of `LookupI8`.
+    unsafe { kernel.run(&args) };
+
+    let mut expected = before;
+    for (row, i) in (0..rows).flat_map(|row| (0..len).map(move |i| (row, i))) {
+        expected[row * out_stride + i] = table[usize::from(x[row * x_stride + i])];
+    }
+    assert_eq!(out[..], expected[..], "{} {args:?} {in_place}", kernel.name);
+}
+
+/// A matrix of bytes.
+pub fn transpose(rng: &mut Rng, kernel: Kernel<TransposeX8>, place: Place) {
+    let (rows, cols) = (rng.edge(16, 3), rng.edge(16, 3));
+    let (src_stride, dst_stride) = (cols + rng.below(3), rows + rng.below(3));
+    let src = any(rng, place, (rows - 1) * src_stride + cols, Bytes::Any);
+    let mut dst = memory(place, &vec![CANARY; (cols - 1) * dst_stride + rows]);
+    let args = TransposeX8 { src: src.as_ptr(), src_stride, dst: dst.as_mut_ptr(), dst_stride, rows, cols };
+    // SAFETY: made by the contract of `Transpose`.
+    unsafe { kernel.run(&args) };
+
+    let mut expected = Expected::new(dst.len());
+    for (r, c) in (0..rows).flat_map(|r| (0..cols).map(move |c| (r, c))) {
+        expected.set(c * dst_stride + r, src[r * src_stride + c]);
+    }
+    expected.check(&(kernel.name, &args), &dst, CANARY);
+}
+
+/// Small values, which are the same signed or not.
+pub fn probe(rng: &mut Rng, kernels: &Kernels, place: Place) {
+    let (int8, kernel, turns) = (&kernels.int8, kernels.probe_dot_i8[0], rng.below(5));
+    let lanes = int8.lanes;
+    let units: Vec<_> = (0..lanes * int8.values()).map(|_| rng.below(4) as i32).collect();
+    let mut data = vec![0; 4 * lanes.max(lanes * int8.unit / 4)];
+    units.iter().enumerate().for_each(|(i, &unit)| put(&mut data, i * int8.element, int8.element, unit));
+    let words: Vec<_> = data.chunks(4).map(|b| f32::from_le_bytes(b.try_into().expect("four"))).collect();
+    let data = Mem::new(place, &words, 0.0);
+    let mut out = Mem::new(place, &vec![0.0f32; lanes], 0.0);
+    let args = Probe { data: data.as_ptr(), len: data.len(), turns, out: out.as_mut_ptr() };
+    // SAFETY: made by the contract of `Probe`.
+    unsafe { kernel.run(&args) };
+
+    let chains = (kernels.probe_dot_ops / (2 * lanes * int8.values())) as i32;
+    for (lane, got) in out.iter().enumerate() {
+        // A product of matrices: four lanes are the products of two rows by two.
+        let (a, b) = if int8.rows == 2 { (lane / 4 * 2 + lane / 2 % 2, lane / 4 * 2 + lane % 2) } else { (lane, lane) };
+        let unit = |i: usize| units[i * int8.values()..(i + 1) * int8.values()].iter();
+        let dot: i32 = unit(a).zip(unit(b)).map(|(a, b)| a * b).sum();
+        let one = |i: i32| i + turns as i32 * dot;
+        let expected = (1..chains).fold(one(0), |all, i| all - one(i));
+        // Products on tile registers leave nothing.
+        let expected = if kernels.gemm_i8_amx.is_empty() { expected } else { 0 };
+        assert_eq!(got.to_bits() as i32, expected, "{} {args:?} {lane}", kernel.name);
+    }
+}
+
+/// A case for every kernel of bytes of a level.
+pub fn every_kernel(rng: &mut Rng, kernels: &Kernels, place: Place) {
+    let int8 = &kernels.int8;
+    for (cols, &max) in (1..).zip(int8.mr) {
+        for mr in 1..=max {
+            gemm(rng, int8, kernels.gemm_i8(mr, cols).expect("in the table"), Some(mr), cols, place);
+        }
+    }
+    for (cols, &kernel) in (1..).zip(kernels.gemm_i8_amx) {
+        gemm(rng, int8, kernel, None, cols, place);
+    }
+    for (i, dw) in kernels.dw_i8.iter().enumerate() {
+        let narrowest = i + 1 == kernels.dw_i8.len();
+        for (k, s) in DW_SHAPES {
+            for (i, &pixels) in dw.pixels.iter().enumerate() {
+                dwconv(rng, dw, dw.dwconv(k, s, i).expect("in the table"), [k, s, pixels], narrowest, place);
+            }
+        }
+        dw.dwconv_i8_taps.iter().for_each(|&kernel| dwconv_taps(rng, dw, kernel, narrowest, place));
+    }
+    small_kernels(rng, kernels, place);
+    probe(rng, kernels, place);
+}
+
+/// A case for every kernel that is neither a product nor a convolution.
+pub fn small_kernels(rng: &mut Rng, kernels: &Kernels, place: Place) {
+    requantise(rng, kernels, kernels.requantise_i8[0], place);
+    pool(rng, kernels, kernels.pool_i8[0], false, place);
+    pool(rng, kernels, kernels.pool_i8[1], true, place);
+    add(rng, kernels, kernels.add_i8[0], place);
+    lookup(rng, kernels, kernels.lookup_i8[0], place);
+    transpose(rng, kernels.transpose_x8[0], place);
+}
