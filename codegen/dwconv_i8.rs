@@ -133,8 +133,9 @@ fn emit(w: &mut Writer, level: &Level, k: usize, s: usize, pixels: usize) -> Ker
     let block = Block { level, r, g, part: false };
     let channels = block.channels();
     let what = format!("Depthwise {k}x{k}, stride {s}, {pixels} output pixels by {channels} channels a step");
-    let used = pixels * (2 + r / 2 - 1) + 3 + int8.spare;
-    let kernel = kernel_head(w, level, &format!("dwconv_i8_k{k}s{s}x{pixels}"), "DwConvI8", &what, used);
+    // Beside them the weights of a row, if there is room; else they are loaded for each use.
+    let used_registers = pixels * (2 + r / 2 - 1) + 3 + int8.spare;
+    let kernel = kernel_head(w, level, &format!("dwconv_i8_k{k}s{s}x{pixels}"), "DwConvI8", &what, used_registers);
     w.line("let output = v::output(p.zero_point, p.min, p.max, p.flip);");
     w.open(format!("for group in 0..p.width.div_ceil({pixels})"));
     w.line(format!("let x = (group * {pixels}).min(p.width - {pixels});"));
@@ -160,6 +161,9 @@ fn emit(w: &mut Writer, level: &Level, k: usize, s: usize, pixels: usize) -> Ker
                     let used: Vec<_> = (0..pixels).filter(|o| (o * s..o * s + k).contains(&j)).collect();
                     if used.is_empty() {
                         continue; // stride above the kernel size
+                    }
+                    if used_registers + 2 * k > level.registers {
+                        w.line("let w = v::opaque(w);");
                     }
                     block.interleave(w, half, rows, "", |i| format!("(*t{i}.add({j})).add(c)"));
                     for o in used {

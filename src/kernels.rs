@@ -315,7 +315,7 @@ pub struct DwConvF32 {
 /// # Contract
 /// - Each of `tiles * MR` rows at `a + i * a_stride` is valid for reads of `k` bytes, a multiple of the level's unit.
 /// - `b + q * panel_len`, for each q below `panels`, is valid for reads of NR biases (i32), NR scales (f32) and k / unit
-///   times NR units. Scales are below 1 and positive, or `sums` is not null.
+///   times NR units. No scaled sum leaves i32, or `sums` is not null.
 /// - Where `sums` is null, row i of panel q of C begins at `c + i * c_stride + q * panel_columns`, else at `sums +
 ///   i * sums_stride + q * panel_columns`. Each lane count of columns is valid for writes: at multiples of it, the last
 ///   at `last`; in kernels one register wide with `columns` below the lane count only the first `columns` values are.
@@ -370,8 +370,8 @@ pub struct GemmI8 {
 ///   pixel by output pixel; `taps` is a multiple of the values of a unit.
 /// - `channels` is a multiple of the block's, or, for a level's narrowest blocks, less than one.
 /// - Each pixel pointer plus `offset` is valid for reads of `channels` bytes.
-/// - `w` is valid for reads of the packed weights ([`DwI8::block_len`]) of each block, whose scales are below 1 and
-///   positive, or `sums` is not null.
+/// - `w` is valid for reads of the packed weights ([`DwI8::block_len`]) of each block. No scaled sum leaves
+///   i32, or `sums` is not null.
 /// - `out + x * out_stride`, or where `sums` is not null `sums + x * sums_stride`, is for each x below `width` valid for
 ///   writes of `channels` values and overlaps nothing that is read. Only kernels for any taps leave sums.
 #[derive(Debug)]

@@ -572,3 +572,13 @@ pub fn lookup(table: &Table, x: Bytes) -> Bytes {
     });
     y
 }
+
+/// The same address, of which the compiler no longer knows what it has loaded from there before: it then loads again where
+/// keeping values in registers would spill them.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn opaque(mut p: *const u8) -> *const u8 {
+    // SAFETY: no instruction at all.
+    unsafe { core::arch::asm!("/* {} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) }
+    p
+}

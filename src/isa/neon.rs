@@ -498,3 +498,13 @@ pub fn lookup(table: &Table, x: Bytes) -> Bytes {
     let y = vqtbx4q_u8(vqtbl4q_u8(table[0], x), table[1], index(64));
     vqtbx4q_u8(vqtbx4q_u8(y, table[2], index(128)), table[3], index(192))
 }
+
+/// The same address, of which the compiler no longer knows what it has loaded from there before: it then loads again where
+/// keeping values in registers would spill them.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn opaque(mut p: *const u8) -> *const u8 {
+    // SAFETY: no instruction at all.
+    unsafe { core::arch::asm!("/* {} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) }
+    p
+}

@@ -1,7 +1,7 @@
 //! Layers by themselves, with seeded random weights and hot caches: for networks whose weights are not at hand.
 
 use crate::{
-    layer::{Layer, Op, Shape},
+    layer::{Act, Layer, Op, Shape},
     model::{Parameters, read_json},
     operator::{Bytes, Operator},
     quantized::QuantizedParameters,
@@ -97,8 +97,11 @@ impl Lone<u8> {
         let weights = random.bytes(shape.weight_shape().iter().product()).map(|byte| byte as i8).collect();
         let scales = random.values(shape.cout).iter().map(|x| (1.5 + x) / 128.0).collect();
         let bias = random.values(shape.cout).iter().map(|x| (x * 1e4) as i32).collect();
-        let params = |scale| QuantParams::new(scale, 100);
-        let bytes = Bytes { x: params(0.02), y: params(0.05), residual: layer.residual_from.map(|_| params(0.04)) };
+        // As calibration would have it: nothing is below zero after ReLU.
+        let relu = shape.act == Act::Relu || shape.act == Act::Relu6;
+        let params = |scale, zero| QuantParams::new(scale, zero);
+        let y = if relu { params(6.0 / 255.0, 0) } else { params(0.05, 100) };
+        let bytes = Bytes { x: params(0.02, 0), y, residual: layer.residual_from.map(|_| params(0.04, 100)) };
         let operator = Operator::quantized(kernels, shape, &QuantizedParameters { weights, scales, bias }, &bytes)?;
         Self::with(operator, layer, threads, |len| random.bytes(len).collect())
     }
