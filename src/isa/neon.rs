@@ -508,3 +508,10 @@ pub fn opaque(mut p: *const u8) -> *const u8 {
     unsafe { core::arch::asm!("/* {} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) }
     p
 }
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn store_half<const H: usize>(p: *mut u8, x: uint8x16_t) {
+    // SAFETY: eight bytes, by the contract of the kernel's argument.
+    unsafe { vst1_u8(p, if H == 0 { vget_low_u8(x) } else { vget_high_u8(x) }) }
+}
