@@ -162,7 +162,7 @@ fn emit(w: &mut Writer, level: &Level, k: usize, s: usize, pixels: usize) -> Ker
                     if used.is_empty() {
                         continue; // stride above the kernel size
                     }
-                    if used_registers + 2 * k > level.registers {
+                    if used_registers + 2 * k > level.registers + level.registers / 16 {
                         w.line("let w = v::opaque(w);");
                     }
                     block.interleave(w, half, rows, "", |i| format!("(*t{i}.add({j})).add(c)"));
