@@ -39,7 +39,7 @@ fn step(w: &mut Writer, lanes: usize, registers: usize, n: Option<&str>) {
     for r in 0..registers {
         let product = |p: &str| {
             let bytes = format!("unsafe {{ v::widen{suffix}({p}.add(i + {}), p.flip{n}) }}", r * lanes);
-            format!("v::mul_i32({bytes}, {p}_multiplier)")
+            format!("v::mul_byte({bytes}, {p}_multiplier)")
         };
         w.line(format!("let y{r} = v::add_i32(bias, {});", product("a")));
         w.line(format!("let y{r} = v::shift_right(v::add_i32(y{r}, {}), p.shift);", product("b")));

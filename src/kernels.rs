@@ -575,7 +575,7 @@ pub struct PoolI8 {
 /// # Contract
 /// - Each of `rows` rows of `len` bytes of `a` and `b` is valid for reads, and of `out` for writes. `out` overlaps no
 ///   operand.
-/// - For all bytes the sum fits i32, and `shift` is from 0 to 31.
+/// - Multipliers are from 0 to 2^21, `shift` is from 0 to 31, and for all bytes the sum fits i32.
 #[derive(Debug)]
 pub struct AddI8 {
     /// First operand.

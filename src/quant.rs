@@ -415,6 +415,7 @@ impl Sum {
     }
 
     /// The byte of a sum: the definition.
+    #[cfg(feature = "std")]
     pub(crate) fn one(&self, a: i32, b: i32) -> i32 {
         let term = |term: Term, value: i32| (value - term.zero_point) * term.multiplier;
         let sum = (term(self.a, a) + term(self.b, b) + (1 << (self.shift - 1))) >> self.shift;

@@ -394,10 +394,11 @@ pub fn add_i32(a: I32, b: I32) -> I32 {
     _mm256_add_epi32(a, b)
 }
 
+/// `x * m` for x from 0 to 255 and m from 0 to 2^21.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-pub fn mul_i32(a: I32, b: I32) -> I32 {
-    _mm256_mullo_epi32(a, b)
+pub fn mul_byte(x: I32, m: I32) -> I32 {
+    _mm256_mullo_epi32(x, m)
 }
 
 /// `floor(x / 2^by)`.

@@ -310,9 +310,12 @@ pub fn add_i32(a: I32, b: I32) -> I32 {
     a + b
 }
 
+/// `x * m` for x from 0 to 255 and m from 0 to 2^21. As pairs of i16, because baseline x86-64 has no product of i32: `x` and
+/// `128 x` by the low seven bits of `m` and the rest.
 #[inline(always)]
-pub fn mul_i32(a: I32, b: I32) -> I32 {
-    a * b
+pub fn mul_byte(x: I32, m: I32) -> I32 {
+    let (x, m) = (x | (x << 23), (m & I32::splat(127)) | ((m >> 7) << 16));
+    dot(I32::splat(0), cast(x), cast(m))
 }
 
 /// `floor(x / 2^by)`.

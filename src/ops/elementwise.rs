@@ -110,6 +110,8 @@ impl<T: Quantized> Add<T> {
         let (a, b, y) = (a.raw().bytes(), b.raw().bytes(), y.raw().bytes());
         let ([a_multiplier, b_multiplier], bias, shift) = self.sum.terms();
         let Output { zero_point, min, max, flip } = self.sum.output();
+        // Pixels that adjoin are one row.
+        let dense = [&a, &b, &y].iter().all(|image| image.pixel_stride == image.c);
         let mut nothing = Workspace::default();
         run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
             let args = AddI8 {
@@ -119,8 +121,8 @@ impl<T: Quantized> Add<T> {
                 b_stride: b.pixel_stride,
                 out: y.pixel(pixels.start),
                 out_stride: y.pixel_stride,
-                rows: pixels.len(),
-                len: y.c,
+                rows: if dense { 1 } else { pixels.len() },
+                len: if dense { pixels.len() * y.c } else { y.c },
                 a_multiplier,
                 b_multiplier,
                 bias,
