@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut families = Vec::new();
     let mut modules = String::new();
-    for level in codegen::level::LEVELS.iter().filter(|level| level.is_for(&arch)) {
+    for level in codegen::level::all(&arch) {
         let (text, of_level) = codegen::emit_level(level);
         let file = out.join(format!("{}.rs", level.name));
         fs::write(&file, text)?;

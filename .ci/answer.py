@@ -11,6 +11,7 @@ if level not in ("any", report["level"]):
     sys.exit(f"expected level {level}, got {report['level']}")
 for photo, classes in (pair.split("=") for pair in expected):
     first, last = map(int, classes.split("-"))
-    if not first <= seen[photo]["class"] <= last:
-        sys.exit(f"{photo}: expected a class in {classes}, got {seen[photo]}")
+    for key in ("class", "int8_class"):
+        if not first <= seen[photo][key] <= last:
+            sys.exit(f"{photo}: expected a {key} in {classes}, got {seen[photo]}")
 print(f"level {report['level']}:", ", ".join(f"{photo} is {row['name']}" for photo, row in sorted(seen.items())))

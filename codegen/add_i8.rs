@@ -1,7 +1,7 @@
 //! `out = clamp(((a * a_multiplier + b * b_multiplier + bias) >> shift) + zero_point)` over rows of bytes, in i32: exact,
 //! hence the same on every level. `bias` holds the half that is added for rounding and what the zero points take away.
 
-use super::{Family, kernel_head, level::Level, list, writer::Writer};
+use super::{Family, kernel_head, level::Level, writer::Writer};
 
 pub fn emit(w: &mut Writer, level: &Level) -> Family {
     let lanes = level.lanes;
@@ -45,5 +45,6 @@ fn step(w: &mut Writer, lanes: usize, registers: usize, n: Option<&str>) {
         w.line(format!("let y{r} = v::shift_right(v::add_i32(y{r}, {}), p.shift);", product("b")));
     }
     let value = |r: usize| format!("y{}", r.min(registers - 1));
-    w.line(format!("let bytes = v::quarters(v::narrow([{}], &output));", list(0..4, value)));
+    let pack = |r: usize| format!("v::pack({}, {})", value(r), value(r + 1));
+    w.line(format!("let bytes = v::quarters(v::narrow({}, {}, &output));", pack(0), pack(2)));
 }

@@ -9,12 +9,14 @@
 //! ```text
 //! for each group of X output pixels of the row       the last group may overlap the one before it
 //!     for each block of channels
-//!         y[X][R] = bias
-//!         for each G rows of the kernel
-//!             for each input column j of the group
-//!                 q[R] = interleave(G rows of the column)
-//!                 y[o][r] = dot(y[o][r], q[r], w[rows][j - o * S][r])   where 0 <= j - o * S < K
-//!         scale, round, narrow, clamp, store
+//!         for each two registers h of the block      so that accumulators and weights fit the registers
+//!             y[X][2] = bias
+//!             for each G rows of the kernel
+//!                 for each input column j of the group
+//!                     q[2] = interleave(G rows of the column)
+//!                     y[o][i] = dot(y[o][i], q[i], w[rows][j - o * S][2h + i])   where 0 <= j - o * S < K
+//!             words[o][h] = scale, round, narrow
+//!         narrow, clamp, store
 //! ```
 //! Packed weights of a block: biases, scales, then for each G rows and each kernel column R registers.
 
@@ -54,69 +56,74 @@ impl Block<'_> {
         self.channels() * self.level.int8.unit
     }
 
-    fn begin(&self, w: &mut Writer, pixels: usize) {
-        for (o, r) in (0..pixels).flat_map(|o| (0..self.r).map(move |r| (o, r))) {
-            let at = 4 * r * self.level.lanes;
-            w.line(format!("let mut y{o}_{r} = unsafe {{ v::load_i32(w.add({at}).cast()) }};"));
+    /// Halves of two registers.
+    fn halves(&self) -> usize {
+        self.r / 2
+    }
+
+    fn begin(&self, w: &mut Writer, half: usize, pixels: usize) {
+        for (o, i) in (0..pixels).flat_map(|o| (0..2).map(move |i| (o, i))) {
+            let at = 4 * (2 * half + i) * self.level.lanes;
+            w.line(format!("let mut y{o}_{i} = unsafe {{ v::load_i32(w.add({at}).cast()) }};"));
         }
     }
 
     /// `q`: the rows at `at`, of which there may be fewer than a product takes.
-    fn interleave(&self, w: &mut Writer, rows: usize, at: impl Fn(usize) -> String) {
+    fn interleave(&self, w: &mut Writer, half: usize, rows: usize, flip: &str, at: impl Fn(usize) -> String) {
         let row = |i: usize| match (i < rows, self.part) {
             (false, _) => "v::no_row()".into(),
-            (_, false) => format!("v::load_row({}, p.flip_in)", at(i)),
-            (_, true) => format!("v::load_row_n({}, p.flip_in, p.channels)", at(i)),
+            (_, false) if flip.is_empty() => format!("v::load_row({})", at(i)),
+            (_, false) => format!("v::load_row_flipped({}, {flip})", at(i)),
+            (_, true) if flip.is_empty() => format!("v::load_row_n({}, p.channels, 0)", at(i)),
+            (_, true) => format!("v::load_row_n({}, p.channels, {flip})", at(i)),
         };
-        w.line(format!("let q = unsafe {{ v::interleave([{}]) }};", list(0..self.g, row)));
+        w.line(format!("let q = unsafe {{ v::interleave::<{half}>([{}]) }};", list(0..self.g, row)));
     }
 
-    fn dots(&self, w: &mut Writer, o: usize, weights: &str) {
-        for r in 0..self.r {
-            let at = format!("{weights} + {}", r * self.level.lanes * self.level.int8.unit);
-            w.line(format!("y{o}_{r} = v::dot(y{o}_{r}, q[{r}], unsafe {{ v::load_unit(w.add({at})) }});"));
+    fn dots(&self, w: &mut Writer, half: usize, o: usize, weights: &str) {
+        for i in 0..2 {
+            let at = format!("{weights} + {}", (2 * half + i) * self.level.lanes * self.level.int8.unit);
+            w.line(format!("y{o}_{i} = v::dot(y{o}_{i}, q[{i}], unsafe {{ v::load_unit(w.add({at})) }});"));
+        }
+    }
+
+    /// `words`: the scaled sums of a half.
+    fn end(&self, w: &mut Writer, half: usize, pixels: usize) {
+        for i in 0..2 {
+            let at = 4 * (self.r + 2 * half + i) * self.level.lanes;
+            w.line(format!("let s{i} = unsafe {{ v::load(w.add({at}).cast()) }};"));
+        }
+        for o in 0..pixels {
+            w.line(format!("let words{o}_{half} = v::pack(v::scale(y{o}_0, s0), v::scale(y{o}_1, s1));"));
         }
     }
 
     fn store(&self, w: &mut Writer, pixels: usize) {
-        let lanes = self.level.lanes;
-        w.open("if p.sums.is_null()");
-        for r in 0..self.r {
-            let at = 4 * (self.r + r) * lanes;
-            w.line(format!("let s{r} = unsafe {{ v::load(w.add({at}).cast()) }};"));
-        }
-        let side_by_side = 4 / self.r;
+        w.open("if output.is_plain()");
+        self.narrow(w, pixels, |low, high| format!("v::narrow_plain({low}, {high})"));
+        w.close_open("else");
+        self.narrow(w, pixels, |low, high| format!("v::narrow({low}, {high}, &output)"));
+        w.close();
+    }
+
+    fn narrow(&self, w: &mut Writer, pixels: usize, narrow: impl Fn(&str, &str) -> String) {
+        let side_by_side = 2 / self.halves();
         for first in (0..pixels).step_by(side_by_side) {
-            let scaled = |i: usize| {
-                let o = (first + i / self.r).min(pixels - 1);
-                format!("v::scale(y{o}_{}, s{})", i % self.r, i % self.r)
-            };
-            w.line(format!("let bytes = v::narrow([{}], &output);", list(0..4, scaled)));
-            if side_by_side == 2 {
-                w.line("let bytes = v::halves(bytes);");
-            }
+            let other = (first + side_by_side - 1).min(pixels - 1);
+            let bytes = narrow(&format!("words{first}_0"), &format!("words{other}_{}", self.halves() - 1));
+            let bytes = if side_by_side == 2 { format!("v::halves({bytes})") } else { bytes };
+            w.line(format!("let bytes = {bytes};"));
             for o in first..(first + side_by_side).min(pixels) {
                 let to = format!("out.add({o} * p.out_stride)");
-                let half = if side_by_side == 2 { format!("_half::<{}>", o - first) } else { "_bytes".into() };
-                w.line(if self.part {
-                    let half = half.replace("half", "half_n").replace("bytes", "bytes_n");
-                    format!("unsafe {{ v::store{half}({to}, bytes, p.channels) }};")
+                let part = if self.part { ("_n", ", p.channels") } else { ("", "") };
+                let half = if side_by_side == 2 {
+                    format!("half{}::<{}>", part.0, o - first)
                 } else {
-                    format!("unsafe {{ v::store{half}({to}, bytes) }};")
-                });
+                    format!("bytes{}", part.0)
+                };
+                w.line(format!("unsafe {{ v::store_{half}({to}, bytes{}) }};", part.1));
             }
         }
-        w.close_open("else");
-        let all = (0..pixels).flat_map(|o| (0..self.r).map(move |r| (o, r)));
-        let channels = if self.part { "p.channels".to_string() } else { self.channels().to_string() };
-        for (o, r) in all {
-            let to = format!("sums.add({o} * p.sums_stride)");
-            w.line(format!("unsafe {{ v::store_i32(held.as_mut_ptr().add({}), y{o}_{r}) }};", r * lanes));
-            if r + 1 == self.r {
-                w.line(format!("unsafe {{ scatter::<{}>(&held, {to}, {channels}) }};", self.r));
-            }
-        }
-        w.close();
     }
 }
 
@@ -126,36 +133,46 @@ fn emit(w: &mut Writer, level: &Level, k: usize, s: usize, pixels: usize) -> Ker
     let block = Block { level, r, g, part: false };
     let channels = block.channels();
     let what = format!("Depthwise {k}x{k}, stride {s}, {pixels} output pixels by {channels} channels a step");
-    let used = pixels * r + r + 1 + int8.spare;
-    let kernel = kernel_head(w, level, &format!("dwconv_i8_k{k}s{s}x{pixels}"), "DwConvI8", &what, used);
+    // Beside them the weights of a row, if there is room; else they are loaded for each use.
+    let used_registers = pixels * (2 + r / 2 - 1) + 3 + int8.spare;
+    let kernel = kernel_head(w, level, &format!("dwconv_i8_k{k}s{s}x{pixels}"), "DwConvI8", &what, used_registers);
     w.line("let output = v::output(p.zero_point, p.min, p.max, p.flip);");
-    w.line(format!("let mut held = [0i32; {channels}];"));
     w.open(format!("for group in 0..p.width.div_ceil({pixels})"));
     w.line(format!("let x = (group * {pixels}).min(p.width - {pixels});"));
     let len = block.head() + k.div_ceil(g) * k * block.weight();
     per_block(w, &block, len, |w, block| {
-        block.begin(w, pixels);
-        let (full, rest) = (k / g, k % g);
-        for (range, rows) in [(0..full, g), (full..full + usize::from(rest > 0), rest)] {
-            if range.is_empty() {
-                continue;
+        for half in 0..block.halves() {
+            if half > 0 {
+                // Rows are loaded anew: kept from the first half they would be spilled.
+                w.line("let c = core::hint::black_box(c);");
             }
-            w.open(format!("for rows in {}..{}", range.start, range.end));
-            for i in 0..rows {
-                w.line(format!("let t{i} = unsafe {{ p.rows[rows * {g} + {i}].add(x * {s}) }};"));
-            }
-            w.line(format!("let w = unsafe {{ w.add({} + rows * {}) }};", block.head(), k * block.weight()));
-            for j in 0..(pixels - 1) * s + k {
-                let used: Vec<_> = (0..pixels).filter(|o| (o * s..o * s + k).contains(&j)).collect();
-                if used.is_empty() {
-                    continue; // stride above the kernel size
+            block.begin(w, half, pixels);
+            let (full, rest) = (k / g, k % g);
+            for (range, rows) in [(0..full, g), (full..full + usize::from(rest > 0), rest)] {
+                if range.is_empty() {
+                    continue;
                 }
-                block.interleave(w, rows, |i| format!("(*t{i}.add({j})).add(c)"));
-                for o in used {
-                    block.dots(w, o, &((j - o * s) * block.weight()).to_string());
+                w.open(format!("for rows in {}..{}", range.start, range.end));
+                for i in 0..rows {
+                    w.line(format!("let t{i} = unsafe {{ p.rows[rows * {g} + {i}].add(x * {s}) }};"));
                 }
+                w.line(format!("let w = unsafe {{ w.add({} + rows * {}) }};", block.head(), k * block.weight()));
+                for j in 0..(pixels - 1) * s + k {
+                    let used: Vec<_> = (0..pixels).filter(|o| (o * s..o * s + k).contains(&j)).collect();
+                    if used.is_empty() {
+                        continue; // stride above the kernel size
+                    }
+                    if used_registers + 2 * k > level.registers {
+                        w.line("let w = v::opaque(w);");
+                    }
+                    block.interleave(w, half, rows, "", |i| format!("(*t{i}.add({j})).add(c)"));
+                    for o in used {
+                        block.dots(w, half, o, &((j - o * s) * block.weight()).to_string());
+                    }
+                }
+                w.close();
             }
-            w.close();
+            block.end(w, half, pixels);
         }
         block.store(w, pixels);
     });
@@ -178,12 +195,25 @@ pub fn emit_taps(w: &mut Writer, level: &Level) -> Family {
     w.line("let t = unsafe { p.rows[0].add(x * p.taps) };");
     let len = format!("{} + p.taps / {g} * {}", block.head(), block.weight());
     per_block(w, &block, len, |w, block| {
-        block.begin(w, 1);
-        w.open(format!("for rows in 0..p.taps / {g}"));
-        block.interleave(w, g, |i| format!("(*t.add(rows * {g} + {i})).add(c)"));
-        block.dots(w, 0, &format!("{} + rows * {}", block.head(), block.weight()));
-        w.close();
+        for half in 0..block.halves() {
+            block.begin(w, half, 1);
+            w.open(format!("for rows in 0..p.taps / {g}"));
+            block.interleave(w, half, g, "p.flip_in", |i| format!("(*t.add(rows * {g} + {i})).add(c)"));
+            block.dots(w, half, 0, &format!("{} + rows * {}", block.head(), block.weight()));
+            w.close();
+            for i in 0..2 {
+                let at = (2 * half + i) * level.lanes;
+                w.line(format!("unsafe {{ v::store_i32(held.as_mut_ptr().add({at}), y0_{i}) }};"));
+            }
+            block.end(w, half, 1);
+        }
+        w.open("if p.sums.is_null()");
         block.store(w, 1);
+        w.close_open("else");
+        let channels = if block.part { "p.channels".to_string() } else { block.channels().to_string() };
+        w.line("let sums = p.sums.wrapping_add(x * p.sums_stride + c - p.offset);");
+        w.line(format!("unsafe {{ scatter::<{r}>(&held, sums, {channels}) }};"));
+        w.close();
     });
     w.close();
     w.close();
@@ -199,7 +229,6 @@ fn per_block(w: &mut Writer, block: &Block<'_>, len: impl ToString, body: impl F
         w.open(format!("if p.channels < {channels}"));
         w.line("let (c, w) = (p.offset, p.w);");
         w.line("let out = p.out.wrapping_add(x * p.out_stride);");
-        w.line("let sums = p.sums.wrapping_add(x * p.sums_stride);");
         body(w, &Block { part: true, ..*block });
         w.close_open("else");
     }
@@ -207,7 +236,6 @@ fn per_block(w: &mut Writer, block: &Block<'_>, len: impl ToString, body: impl F
     w.line(format!("let c = p.offset + block * {channels};"));
     w.line(format!("let w = unsafe {{ p.w.add(block * ({len})) }};"));
     w.line(format!("let out = p.out.wrapping_add(x * p.out_stride + block * {channels});"));
-    w.line(format!("let sums = p.sums.wrapping_add(x * p.sums_stride + block * {channels});"));
     body(w, block);
     w.close();
     if narrowest {

@@ -125,37 +125,57 @@ pub fn store(w: &mut Writer, level: &Level, mr: usize, cols: usize, name: &str) 
     let at = |j: usize| if j + 1 == cols { "p.last".to_string() } else { (j * level.lanes).to_string() };
     let tile: Vec<_> = (0..mr).flat_map(|i| (0..cols).map(move |j| (i, j))).collect();
     let narrow = format!("p.columns < {}", level.lanes);
+    let whole = cols == level.int8.gemm.len() && [2, 4].contains(&cols);
 
     w.open("if p.sums.is_null()");
     for j in 0..cols {
         let scales = format!("head.add({}).cast()", 4 * (cols + j) * level.lanes);
         w.line(format!("let s{j} = unsafe {{ v::load({scales}) }};"));
     }
-    let quarters = |w: &mut Writer, part: bool| {
+    // Four registers at a time, in as large pieces as adjoin: `whole` panels are rows of several registers.
+    let bytes = |w: &mut Writer, whole: bool, plain: bool, part: bool| {
         for four in tile.chunks(4) {
             let scaled = |q: usize| {
                 let (i, j) = four[q.min(four.len() - 1)];
                 format!("v::scale({name}{i}_{j}, s{j})")
             };
-            let all = (0..4).map(scaled).collect::<Vec<_>>().join(", ");
-            w.line(format!("let bytes = v::quarters(v::narrow([{all}], &output));"));
-            for (q, (i, j)) in four.iter().enumerate() {
-                let to = format!("c.add({i} * p.c_stride + {})", at(*j));
-                w.line(if part {
-                    format!("unsafe {{ v::store_quarter_n::<{q}>({to}, bytes, p.columns) }};")
+            let [low, high] = [0, 2].map(|q| format!("v::pack({}, {})", scaled(q), scaled(q + 1)));
+            let narrow = if plain {
+                format!("v::narrow_plain({low}, {high})")
+            } else {
+                format!("v::narrow({low}, {high}, &output)")
+            };
+            w.line(format!("let bytes = v::quarters({narrow});"));
+            let step = if whole { cols } else { 1 };
+            for (q, (i, j)) in four.iter().enumerate().step_by(step) {
+                let to = if whole {
+                    format!("c.add({i} * p.c_stride)")
                 } else {
-                    format!("unsafe {{ v::store_quarter::<{q}>({to}, bytes) }};")
+                    format!("c.add({i} * p.c_stride + {})", at(*j))
+                };
+                w.line(match (step, part) {
+                    (_, true) => format!("unsafe {{ v::store_quarter_n::<{q}>({to}, bytes, p.columns) }};"),
+                    (1, _) => format!("unsafe {{ v::store_quarter::<{q}>({to}, bytes) }};"),
+                    (2, _) => format!("unsafe {{ v::store_half::<{}>({to}, bytes) }};", q / 2),
+                    _ => format!("unsafe {{ v::store_bytes({to}, bytes) }};"),
                 });
             }
         }
     };
     if cols == 1 {
         w.open(format!("if {narrow}"));
-        quarters(w, true);
+        bytes(w, false, false, true);
         w.close_open("else");
     }
-    quarters(w, false);
-    if cols == 1 {
+    if whole {
+        w.open(format!("if p.last == {} && output.is_plain()", (cols - 1) * level.lanes));
+        bytes(w, true, true, false);
+        w.close_open(format!("else if p.last == {}", (cols - 1) * level.lanes));
+        bytes(w, true, false, false);
+        w.close_open("else");
+    }
+    bytes(w, false, false, false);
+    if cols == 1 || whole {
         w.close();
     }
     w.close_open("else");

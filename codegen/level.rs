@@ -5,7 +5,7 @@
 pub struct Level {
     /// Named by the last feature it requires.
     pub name: &'static str,
-    /// The spelling of its variant of `kolibri::Level`.
+    /// The spelling of its variant of `kolibri::Level`; empty where it is none, see `HALVES`.
     pub variant: &'static str,
     /// `target_arch`, or "any".
     pub arch: &'static str,
@@ -111,7 +111,7 @@ const AVXVNNI: Level = Level {
     variant: "AvxVnni",
     features: &["avx2", "fma", "avxvnni"],
     base: Some("avx2"),
-    int8: Int8 { element: 1, spare: 0, dw_registers: 4, dw_pixels: &[2, 1], dw_narrower: &["avx2"], ..AVX2.int8 },
+    int8: Int8 { element: 1, spare: 0, dw_registers: 4, dw_narrower: &["avx2"], ..AVX2.int8 },
     ..AVX2
 };
 
@@ -133,16 +133,11 @@ const AVX512VNNI: Level = Level {
     variant: "Avx512Vnni",
     features: &["avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"],
     base: Some("avx512"),
-    int8: Int8 {
-        element: 1,
-        spare: 0,
-        dw_registers: 4,
-        dw_pixels: &[4, 1],
-        dw_narrower: &["avx512", "avx2"],
-        ..AVX512.int8
-    },
+    int8: Int8 { element: 1, spare: 0, dw_registers: 4, dw_narrower: &["avx512vnni_half", "avx2"], ..AVX512.int8 },
     ..AVX512
 };
+
+const AVX512VNNI_HALF: Level = Level { name: "avx512vnni_half", variant: "", lanes: 8, ..AVX512VNNI };
 
 const AMX: Level = Level {
     name: "amx",
@@ -173,7 +168,7 @@ const NEON: Level = Level {
         spare: 0,
         gemm: &[8, 8, 7, 6],
         dw_registers: 4,
-        dw_pixels: &[4, 1],
+        dw_pixels: &[7, 4, 1],
         dw_narrower: &[],
     },
     ..PORTABLE
@@ -199,6 +194,15 @@ const NEON_I8MM: Level = Level {
 
 /// Better levels later, within an architecture.
 pub const LEVELS: &[Level] = &[PORTABLE, AVX2, AVXVNNI, AVX512, AVX512VNNI, AMX, NEON, NEON_DOTPROD, NEON_I8MM];
+
+/// Registers of half the width: no levels of their own, but depthwise kernels for what is narrower than a block of the
+/// level from which they are derived.
+pub const HALVES: &[Level] = &[AVX512VNNI_HALF];
+
+/// The levels and half levels that `arch` can hold.
+pub fn all(arch: &str) -> impl Iterator<Item = &'static Level> {
+    LEVELS.iter().chain(HALVES).filter(move |level| level.is_for(arch))
+}
 
 impl Level {
     /// Whether `arch` can hold this level.

@@ -42,6 +42,10 @@ pub fn emit_level(level: &Level) -> (String, Vec<Family>) {
     w.line("use super::*;");
     w.line(format!("use crate::isa::{} as v;", level.name));
     let mut families = Vec::new();
+    if level.variant.is_empty() {
+        families.extend([dwconv_i8::emit_all(&mut w, level), dwconv_i8::emit_taps(&mut w, level)]);
+        return (w.finish(), families);
+    }
     if level.base.is_none() {
         families.extend([
             gemm_f32::emit_all(&mut w, level),

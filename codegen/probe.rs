@@ -23,26 +23,38 @@ pub fn emit_fma(w: &mut Writer, level: &Level) -> Family {
     Family { field: "probe_fma_f32", kernels: vec![kernel] }
 }
 
-/// `p.turns` times as many products of bytes on independent registers.
+/// `p.turns` times as many products of bytes on independent registers, each of its own pair of operands: of two equal
+/// products the compiler would do one.
 pub fn emit_dot(w: &mut Writer, level: &Level) -> Family {
-    let chains = dot_chains(level);
-    let used = chains + 3 + level.int8.spare;
-    let kernel = kernel_head(w, level, "probe_dot_i8", "Probe", &format!("{chains} chains of `dot`"), used);
-    w.line("let (x, y) = unsafe { (v::load_unit(p.data.cast()), v::load_unit(p.data.cast())) };");
-    for i in 0..chains {
+    let (xs, ys) = dot_operands(level);
+    let what = format!("{} chains of `dot`", xs * ys);
+    let kernel = kernel_head(w, level, "probe_dot_i8", "Probe", &what, xs * ys + xs + 1 + level.int8.spare);
+    for i in 0..xs {
+        w.line(format!("let x{i} = unsafe {{ v::load_unit(p.data.add({i}).cast()) }};"));
+    }
+    for i in 0..xs * ys {
         w.line(format!("let mut c{i} = v::splat_i32({i});"));
     }
     w.open("for _ in 0..p.turns");
-    for i in 0..chains {
-        w.line(format!("c{i} = v::dot(c{i}, x, y);"));
+    w.line("let data = core::hint::black_box(p.data); // or what is the same each turn would be done once");
+    for j in 0..ys {
+        w.line(format!("let y = unsafe {{ v::load_unit(data.add({j}).cast()) }};"));
+        for i in 0..xs {
+            w.line(format!("c{0} = v::dot(c{0}, x{i}, y);", j * xs + i));
+        }
     }
     w.close();
-    for i in 1..chains {
+    for i in 1..xs * ys {
         w.line(format!("c0 = v::sub_i32(c0, c{i});"));
     }
     w.line("unsafe { v::store_i32(p.out.cast(), c0) };");
     w.close();
     Family { field: "probe_dot_i8", kernels: vec![kernel] }
+}
+
+/// Operands: those that are held, and those that are loaded.
+fn dot_operands(level: &Level) -> (usize, usize) {
+    if level.registers == 32 { (4, 6) } else { (2, 6) }
 }
 
 /// `p.turns` products of tiles on four sums.
@@ -60,17 +72,14 @@ pub fn emit_tiles(w: &mut Writer, level: &Level) -> Family {
     Family { field: "probe_dot_i8", kernels: vec![kernel] }
 }
 
-fn dot_chains(level: &Level) -> usize {
-    level.registers - 4 - level.int8.spare
-}
-
 /// Operations of one turn of `probe_dot_i8`: two for each product of values.
 pub fn dot_ops(level: &Level) -> usize {
     let int8 = &level.int8;
     if level.tiles {
         return 4 * 2 * 16 * 16 * 64;
     }
-    2 * level.lanes * int8.unit / int8.element * dot_chains(level)
+    let (xs, ys) = dot_operands(level);
+    2 * level.lanes * int8.unit / int8.element * xs * ys
 }
 
 /// Reads `p.len` values `p.turns` times.

@@ -2,7 +2,7 @@
 //! `out = round(clamp(f32(sum) * scale[c] + (residual - zero) * residual_scale)) + zero_point`, the clamp being that of
 //! the output less its zero point.
 
-use super::{Family, kernel_head, level::Level, list, writer::Writer};
+use super::{Family, kernel_head, level::Level, writer::Writer};
 
 pub fn emit(w: &mut Writer, level: &Level) -> Family {
     let lanes = level.lanes;
@@ -51,5 +51,6 @@ fn step(w: &mut Writer, lanes: usize, registers: usize, n: Option<&str>) {
     }
     w.close();
     let value = |r: usize| format!("v::round(v::clamp(y{}, lo, hi))", r.min(registers - 1));
-    w.line(format!("let bytes = v::narrow([{}], &output);", list(0..4, value)));
+    let pack = |r: usize| format!("v::pack({}, {})", value(r), value(r + 1));
+    w.line(format!("let bytes = v::narrow({}, {}, &output);", pack(0), pack(2)));
 }

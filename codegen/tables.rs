@@ -59,13 +59,17 @@ fn match_level(w: &mut Writer, doc: &str, name: &str, ty: &str, f: impl Fn(&Leve
 pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     let mut w = Writer::new();
     w.line(format!("// Tables for {arch}, emitted by codegen/tables.rs."));
+    for (level, families) in families.iter().filter(|(level, _)| !level.tiles) {
+        emit_depthwise_i8(&mut w, level, families);
+    }
+    let levels = || families.iter().filter(|(level, _)| !level.variant.is_empty());
     w.line("/// The table of a level of this architecture, whether or not this CPU has it.");
     w.open("fn table(level: Level) -> Option<&'static Kernels>");
     w.open("match level");
-    for (level, _) in families {
+    for (level, _) in levels() {
         w.line(format!("Level::{} => Some(const {{ &{} }}),", level.variant, level.name.to_uppercase()));
     }
-    if families.len() < LEVELS.len() {
+    if levels().count() < LEVELS.len() {
         w.line("_ => None,");
     }
     w.close();
@@ -74,7 +78,7 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     w.line("/// Whether this CPU has every feature that the level's code uses.");
     w.open("fn cpu_has(level: Level) -> bool");
     w.open("match level");
-    for (level, _) in families {
+    for (level, _) in levels() {
         let mut tests: Vec<_> = level.known_features().map(|f| format!("has!(\"{f}\")")).collect();
         if level.tiles {
             tests.push("crate::detect::amx()".into());
@@ -82,7 +86,7 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
         let all = if tests.is_empty() { "true".into() } else { tests.join(" && ") };
         w.line(format!("Level::{} => {all},", level.variant));
     }
-    if families.len() < LEVELS.len() {
+    if levels().count() < LEVELS.len() {
         w.line("_ => false,");
     }
     w.close();
@@ -91,19 +95,20 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     w.line("/// The emitted text of a level of this architecture.");
     w.open("fn text(level: Level) -> &'static str");
     w.open("match level");
-    for (level, _) in families {
-        let file = format!("concat!(env!(\"OUT_DIR\"), \"/{}.rs\")", level.name);
-        w.line(format!("Level::{} => include_str!({file}),", level.variant));
+    for (level, _) in levels() {
+        // With that of its half.
+        let half = format!("{}_half", level.name);
+        let texts = families.iter().filter(|(l, _)| l.name == level.name || l.name == half);
+        let texts: Vec<_> =
+            texts.map(|(l, _)| format!("include_str!(concat!(env!(\"OUT_DIR\"), \"/{}.rs\"))", l.name)).collect();
+        w.line(format!("Level::{} => concat!({}),", level.variant, texts.join(", ")));
     }
-    if families.len() < LEVELS.len() {
+    if levels().count() < LEVELS.len() {
         w.line("_ => \"\",");
     }
     w.close();
     w.close();
-    for (level, families) in families {
-        if !level.tiles {
-            emit_depthwise_i8(&mut w, level, families);
-        }
+    for (level, families) in levels() {
         w.line("");
         w.open(format!("const {}: Kernels = Kernels", level.name.to_uppercase()));
         w.line(format!("level: Level::{},", level.variant));

@@ -29,9 +29,9 @@ impl Writer {
     }
 
     /// Closes a block that goes on: `} else {` is `close_open("else")`.
-    pub fn close_open(&mut self, head: &str) {
+    pub fn close_open(&mut self, head: impl AsRef<str>) {
         self.depth -= 1;
-        self.line(format!("}} {head} {{"));
+        self.line(format!("}} {} {{", head.as_ref()));
         self.depth += 1;
     }
 

@@ -315,7 +315,7 @@ pub struct DwConvF32 {
 /// # Contract
 /// - Each of `tiles * MR` rows at `a + i * a_stride` is valid for reads of `k` bytes, a multiple of the level's unit.
 /// - `b + q * panel_len`, for each q below `panels`, is valid for reads of NR biases (i32), NR scales (f32) and k / unit
-///   times NR units. Scales are below 1 and positive, or `sums` is not null.
+///   times NR units. No scaled sum leaves i32, or `sums` is not null.
 /// - Where `sums` is null, row i of panel q of C begins at `c + i * c_stride + q * panel_columns`, else at `sums +
 ///   i * sums_stride + q * panel_columns`. Each lane count of columns is valid for writes: at multiples of it, the last
 ///   at `last`; in kernels one register wide with `columns` below the lane count only the first `columns` values are.
@@ -370,10 +370,10 @@ pub struct GemmI8 {
 ///   pixel by output pixel; `taps` is a multiple of the values of a unit.
 /// - `channels` is a multiple of the block's, or, for a level's narrowest blocks, less than one.
 /// - Each pixel pointer plus `offset` is valid for reads of `channels` bytes.
-/// - `w` is valid for reads of the packed weights ([`DwI8::block_len`]) of each block, whose scales are below 1 and
-///   positive, or `sums` is not null.
+/// - `w` is valid for reads of the packed weights ([`DwI8::block_len`]) of each block. No scaled sum leaves
+///   i32, or `sums` is not null.
 /// - `out + x * out_stride`, or where `sums` is not null `sums + x * sums_stride`, is for each x below `width` valid for
-///   writes of `channels` values and overlaps nothing that is read.
+///   writes of `channels` values and overlaps nothing that is read. Only kernels for any taps leave sums.
 #[derive(Debug)]
 pub struct DwConvI8 {
     /// Tables of pixel pointers.
@@ -402,7 +402,7 @@ pub struct DwConvI8 {
     pub min: u8,
     /// Upper bound of the result, as u8.
     pub max: u8,
-    /// Bits that differ between the activations and what the level multiplies.
+    /// Kernels for any taps: bits to flip in each byte that is read; the others read what the level multiplies.
     pub flip_in: u8,
     /// Bits to flip in each result: 0x80 makes it i8.
     pub flip: u8,
@@ -639,7 +639,7 @@ pub struct LookupI8 {
 /// A measurement.
 ///
 /// # Contract
-/// - `data` is valid for reads of `len` values and of a register, `out` for writes of a register.
+/// - `data` is valid for reads of `len` values, and of a register and eight more; `out` for writes of a register.
 #[derive(Debug)]
 pub struct Probe {
     /// What is read.
@@ -661,6 +661,8 @@ mod generated {
     ///
     /// # Safety
     /// `to` is valid for writes of `channels` values.
+    #[cold]
+    #[inline(never)]
     unsafe fn scatter<const REGISTERS: usize>(held: &[i32], to: *mut i32, channels: usize) {
         for c in 0..channels {
             let (group, register, lane) = (c / (4 * REGISTERS), c / 4 % REGISTERS, c % 4);

@@ -256,12 +256,23 @@ impl Requantizer {
         Output::new(self.least, self.zero_point, self.min, self.max)
     }
 
-    /// The scales, where a kernel's own epilogue does all there is to do without a residual: ratios below 1 keep every
-    /// scaled sum within i32.
-    pub fn plain_scales(&self) -> Option<&[f32]> {
+    /// Whether without a residual a kernel's own epilogue does all there is to do: no scaled sum leaves i32, where a sum
+    /// of channel `c` is at most `largest(c)` in magnitude.
+    pub fn is_plain(&self, largest: impl Fn(usize) -> f64) -> bool {
+        // The scaled sum is rounded to f32 twice.
+        const LIMIT: f64 = 2_147_480_000.0;
+        let stays = |(c, &scale): (usize, &f32)| largest(c).min(-f64::from(i32::MIN)) * f64::from(scale) < LIMIT;
         match &self.rescale {
-            Rescale::Float(scales) if scales.iter().all(|&scale| scale < 1.0) => Some(scales),
-            _ => None,
+            Rescale::Float(scales) => scales.iter().enumerate().all(stays),
+            Rescale::Fixed(_) => false,
+        }
+    }
+
+    /// What a kernel's epilogue multiplies by; zero where it leaves sums.
+    pub fn float_scale(&self, c: usize) -> f32 {
+        match &self.rescale {
+            Rescale::Float(scales) => scales[c],
+            Rescale::Fixed(_) => 0.0,
         }
     }
 

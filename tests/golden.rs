@@ -5,20 +5,23 @@
 #[path = "../codegen/mod.rs"]
 mod codegen;
 
-use codegen::{emit_level, level::LEVELS, tables};
+use codegen::{
+    emit_level,
+    level::{HALVES, LEVELS, all},
+    tables,
+};
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// File name and text of all that is emitted.
 fn emitted() -> BTreeMap<String, String> {
-    let mut all: BTreeMap<_, _> =
-        LEVELS.iter().map(|level| (format!("{}.rs.txt", level.name), emit_level(level).0)).collect();
-    all.insert("levels.rs.txt".into(), tables::emit_levels());
+    let mut files: BTreeMap<_, _> =
+        LEVELS.iter().chain(HALVES).map(|level| (format!("{}.rs.txt", level.name), emit_level(level).0)).collect();
+    files.insert("levels.rs.txt".into(), tables::emit_levels());
     for arch in ["x86_64", "aarch64"] {
-        let levels = LEVELS.iter().filter(|level| level.is_for(arch));
-        let families: Vec<_> = levels.map(|level| (level, emit_level(level).1)).collect();
-        all.insert(format!("tables_{arch}.rs.txt"), tables::emit_tables(arch, &families));
+        let families: Vec<_> = all(arch).map(|level| (level, emit_level(level).1)).collect();
+        files.insert(format!("tables_{arch}.rs.txt"), tables::emit_tables(arch, &families));
     }
-    all
+    files
 }
 
 #[test]

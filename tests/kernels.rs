@@ -103,7 +103,11 @@ fn tables_hold_what_their_names_say() {
         let names: Vec<_> = kernels.list().map(|(name, _)| name).collect();
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "{level}: a name twice");
         let registers = if kernels.lanes == 16 || level == "neon" { 32 } else { 16 };
-        let of_a_level = |name: &str| Level::ALL.iter().any(|level| name.ends_with(&format!("_{}", level.name())));
+        // Some kernels use registers of half the level's width.
+        let of_a_level = |name: &str| {
+            let name = name.trim_end_matches("_half");
+            Level::ALL.iter().any(|level| name.ends_with(&format!("_{}", level.name())))
+        };
         assert!(kernels.list().all(|(name, used)| of_a_level(name) && (1..=registers).contains(&used)), "{level}");
     }
 }

@@ -209,17 +209,32 @@ pub fn dot(c: I32, x: Units, y: Units) -> I32 {
 
 /// What narrowing needs to know of the output.
 pub struct Output {
+    plain: bool,
     zero: __m256i,
     min: __m256i,
     max: __m256i,
     flip: __m256i,
 }
 
+impl Output {
+    /// Whether narrowing alone is all.
+    #[inline(always)]
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+}
+
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub fn output(zero_point: i16, min: u8, max: u8, flip: u8) -> Output {
     let splat = |x: u8| _mm256_set1_epi8(x as i8);
-    Output { zero: _mm256_set1_epi16(zero_point), min: splat(min), max: splat(max), flip: splat(flip) }
+    Output {
+        plain: (zero_point, min, max, flip) == (0, 0, 255, 0),
+        zero: _mm256_set1_epi16(zero_point),
+        min: splat(min),
+        max: splat(max),
+        flip: splat(flip),
+    }
 }
 
 /// `x * s`, to the nearest whole number.
@@ -229,14 +244,26 @@ pub fn scale(x: I32, s: F32) -> I32 {
     round(mul(to_f32(x), s))
 }
 
+/// Whole numbers as i16, saturated, in the order in which `interleave` takes them.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn pack(a: I32, b: I32) -> __m256i {
+    _mm256_packs_epi32(a, b)
+}
+
 /// Adds the zero point and clamps: bytes of four registers, in the order in which `interleave` takes them.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-pub fn narrow(x: [I32; 4], o: &Output) -> __m256i {
-    let low = _mm256_adds_epi16(_mm256_packs_epi32(x[0], x[1]), o.zero);
-    let high = _mm256_adds_epi16(_mm256_packs_epi32(x[2], x[3]), o.zero);
-    let bytes = _mm256_packus_epi16(low, high);
+pub fn narrow(low: __m256i, high: __m256i, o: &Output) -> __m256i {
+    let bytes = _mm256_packus_epi16(_mm256_adds_epi16(low, o.zero), _mm256_adds_epi16(high, o.zero));
     _mm256_xor_si256(_mm256_min_epu8(_mm256_max_epu8(bytes, o.min), o.max), o.flip)
+}
+
+/// `narrow` for a plain output.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn narrow_plain(low: __m256i, high: __m256i) -> __m256i {
+    _mm256_packus_epi16(low, high)
 }
 
 /// Narrowed bytes, one register after the other.
@@ -322,7 +349,15 @@ pub unsafe fn widen_n(p: *const u8, flip: u8, n: usize) -> I32 {
 /// A row of a depthwise window: 16 channels, widened.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-pub unsafe fn load_row(p: *const u8, flip: u8) -> __m256i {
+pub unsafe fn load_row(p: *const u8) -> __m256i {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(p.cast()) })
+}
+
+/// `load_row`, some bits of its bytes flipped.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> __m256i {
     // SAFETY: 16 bytes, by the contract of the kernel's argument.
     let bytes = unsafe { _mm_loadu_si128(p.cast()) };
     _mm256_cvtepu8_epi16(_mm_xor_si128(bytes, _mm_set1_epi8(flip as i8)))
@@ -330,12 +365,12 @@ pub unsafe fn load_row(p: *const u8, flip: u8) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-pub unsafe fn load_row_n(p: *const u8, flip: u8, n: usize) -> __m256i {
+pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> __m256i {
     let mut bytes = [0u8; 16];
     // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument, and 16 of the array.
     unsafe {
         bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(16));
-        load_row(bytes.as_ptr(), flip)
+        load_row_flipped(bytes.as_ptr(), flip)
     }
 }
 
@@ -349,7 +384,7 @@ pub fn no_row() -> __m256i {
 /// Units of the two rows; see `DwI8::channel` for the order.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-pub fn interleave(r: [__m256i; 2]) -> [Units; 2] {
+pub fn interleave<const H: usize>(r: [__m256i; 2]) -> [Units; 2] {
     [_mm256_unpacklo_epi16(r[0], r[1]), _mm256_unpackhi_epi16(r[0], r[1])]
 }
 
@@ -537,4 +572,14 @@ pub fn lookup(table: &Table, x: Bytes) -> Bytes {
         y = _mm256_xor_si256(y, _mm256_shuffle_epi8(table[I], x));
     });
     y
+}
+
+/// The same address, of which the compiler no longer knows what it has loaded from there before: it then loads again where
+/// keeping values in registers would spill them.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn opaque(mut p: *const u8) -> *const u8 {
+    // SAFETY: no instruction at all.
+    unsafe { core::arch::asm!("/* {} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) }
+    p
 }

@@ -200,17 +200,32 @@ pub fn dot(c: I32, x: Units, y: Units) -> I32 {
 
 /// What narrowing needs to know of the output.
 pub struct Output {
+    plain: bool,
     zero: __m512i,
     min: __m512i,
     max: __m512i,
     flip: __m512i,
 }
 
+impl Output {
+    /// Whether narrowing alone is all.
+    #[inline(always)]
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+}
+
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub fn output(zero_point: i16, min: u8, max: u8, flip: u8) -> Output {
     let splat = |x: u8| _mm512_set1_epi8(x as i8);
-    Output { zero: _mm512_set1_epi16(zero_point), min: splat(min), max: splat(max), flip: splat(flip) }
+    Output {
+        plain: (zero_point, min, max, flip) == (0, 0, 255, 0),
+        zero: _mm512_set1_epi16(zero_point),
+        min: splat(min),
+        max: splat(max),
+        flip: splat(flip),
+    }
 }
 
 /// `x * s`, to the nearest whole number.
@@ -220,14 +235,26 @@ pub fn scale(x: I32, s: F32) -> I32 {
     round(mul(to_f32(x), s))
 }
 
+/// Whole numbers as i16, saturated, in the order in which `interleave` takes them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn pack(a: I32, b: I32) -> __m512i {
+    _mm512_packs_epi32(a, b)
+}
+
 /// Adds the zero point and clamps: bytes of four registers, in the order in which `interleave` takes them.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-pub fn narrow(x: [I32; 4], o: &Output) -> __m512i {
-    let low = _mm512_adds_epi16(_mm512_packs_epi32(x[0], x[1]), o.zero);
-    let high = _mm512_adds_epi16(_mm512_packs_epi32(x[2], x[3]), o.zero);
-    let bytes = _mm512_packus_epi16(low, high);
+pub fn narrow(low: __m512i, high: __m512i, o: &Output) -> __m512i {
+    let bytes = _mm512_packus_epi16(_mm512_adds_epi16(low, o.zero), _mm512_adds_epi16(high, o.zero));
     _mm512_xor_si512(_mm512_min_epu8(_mm512_max_epu8(bytes, o.min), o.max), o.flip)
+}
+
+/// `narrow` for a plain output.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn narrow_plain(low: __m512i, high: __m512i) -> __m512i {
+    _mm512_packus_epi16(low, high)
 }
 
 /// Narrowed bytes, one register after the other.
@@ -293,7 +320,15 @@ pub unsafe fn widen_n(p: *const u8, flip: u8, n: usize) -> I32 {
 /// A row of a depthwise window: 32 channels, widened.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-pub unsafe fn load_row(p: *const u8, flip: u8) -> __m512i {
+pub unsafe fn load_row(p: *const u8) -> __m512i {
+    // SAFETY: 32 bytes, by the contract of the kernel's argument.
+    _mm512_cvtepu8_epi16(unsafe { _mm256_loadu_si256(p.cast()) })
+}
+
+/// `load_row`, some bits of its bytes flipped.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> __m512i {
     // SAFETY: 32 bytes, by the contract of the kernel's argument.
     let bytes = unsafe { _mm256_loadu_si256(p.cast()) };
     _mm512_cvtepu8_epi16(_mm256_xor_si256(bytes, _mm256_set1_epi8(flip as i8)))
@@ -309,7 +344,7 @@ pub fn no_row() -> __m512i {
 /// Units of the two rows; see `DwI8::channel` for the order.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-pub fn interleave(r: [__m512i; 2]) -> [Units; 2] {
+pub fn interleave<const H: usize>(r: [__m512i; 2]) -> [Units; 2] {
     [_mm512_unpacklo_epi16(r[0], r[1]), _mm512_unpackhi_epi16(r[0], r[1])]
 }
 
@@ -429,4 +464,14 @@ pub fn lookup(table: &Table, x: Bytes) -> Bytes {
         y = _mm512_xor_si512(y, _mm512_shuffle_epi8(table[I], x));
     });
     y
+}
+
+/// The same address, of which the compiler no longer knows what it has loaded from there before: it then loads again where
+/// keeping values in registers would spill them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn opaque(mut p: *const u8) -> *const u8 {
+    // SAFETY: no instruction at all.
+    unsafe { core::arch::asm!("/* {} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) }
+    p
 }

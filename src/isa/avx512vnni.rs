@@ -13,19 +13,28 @@ pub fn dot(c: I32, x: Units, y: Units) -> I32 {
 /// A row of a depthwise window: 64 channels.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub unsafe fn load_row(p: *const u8, flip: u8) -> __m512i {
+pub unsafe fn load_row(p: *const u8) -> __m512i {
+    // SAFETY: 64 bytes, by the contract of the kernel's argument.
+    unsafe { _mm512_loadu_si512(p.cast()) }
+}
+
+/// `load_row`, some bits of its bytes flipped.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> __m512i {
     // SAFETY: 64 bytes, by the contract of the kernel's argument.
     let bytes = unsafe { _mm512_loadu_si512(p.cast()) };
     _mm512_xor_si512(bytes, _mm512_set1_epi8(flip as i8))
 }
 
-/// Units of the four rows; see `DwI8::channel` for the order.
+/// Units of the four rows, the two registers of half H; see `DwI8::channel` for the order.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub fn interleave(r: [__m512i; 4]) -> [Units; 4] {
-    let (a, b) = (_mm512_unpacklo_epi8(r[0], r[1]), _mm512_unpackhi_epi8(r[0], r[1]));
-    let (c, d) = (_mm512_unpacklo_epi8(r[2], r[3]), _mm512_unpackhi_epi8(r[2], r[3]));
-    let low = |x, y| _mm512_unpacklo_epi16(x, y);
-    let high = |x, y| _mm512_unpackhi_epi16(x, y);
-    [low(a, c), high(a, c), low(b, d), high(b, d)]
+pub fn interleave<const H: usize>(r: [__m512i; 4]) -> [Units; 2] {
+    let (a, b) = if H == 0 {
+        (_mm512_unpacklo_epi8(r[0], r[1]), _mm512_unpacklo_epi8(r[2], r[3]))
+    } else {
+        (_mm512_unpackhi_epi8(r[0], r[1]), _mm512_unpackhi_epi8(r[2], r[3]))
+    };
+    [_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b)]
 }

@@ -11,6 +11,8 @@ pub mod avx512;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512vnni;
 #[cfg(target_arch = "x86_64")]
+pub mod avx512vnni_half;
+#[cfg(target_arch = "x86_64")]
 pub mod avxvnni;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;

@@ -219,16 +219,31 @@ pub fn dot_lane<const L: i32>(c: I32, x: int16x8_t, y: Units) -> I32 {
 
 /// What narrowing needs to know of the output.
 pub struct Output {
+    plain: bool,
     zero: int16x8_t,
     min: uint8x16_t,
     max: uint8x16_t,
     flip: uint8x16_t,
 }
 
+impl Output {
+    /// Whether narrowing alone is all.
+    #[inline(always)]
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+}
+
 #[inline]
 #[target_feature(enable = "neon")]
 pub fn output(zero_point: i16, min: u8, max: u8, flip: u8) -> Output {
-    Output { zero: vdupq_n_s16(zero_point), min: vdupq_n_u8(min), max: vdupq_n_u8(max), flip: vdupq_n_u8(flip) }
+    Output {
+        plain: (zero_point, min, max, flip) == (0, 0, 255, 0),
+        zero: vdupq_n_s16(zero_point),
+        min: vdupq_n_u8(min),
+        max: vdupq_n_u8(max),
+        flip: vdupq_n_u8(flip),
+    }
 }
 
 /// `x * s`, to the nearest whole number.
@@ -238,14 +253,26 @@ pub fn scale(x: I32, s: F32) -> I32 {
     round(mul(to_f32(x), s))
 }
 
+/// Whole numbers as i16, saturated.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn pack(a: I32, b: I32) -> int16x8_t {
+    vqmovn_high_s32(vqmovn_s32(a), b)
+}
+
 /// Adds the zero point and clamps: bytes of four registers, one after the other.
 #[inline]
 #[target_feature(enable = "neon")]
-pub fn narrow(x: [I32; 4], o: &Output) -> uint8x16_t {
-    let low = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(x[0]), x[1]), o.zero);
-    let high = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(x[2]), x[3]), o.zero);
-    let bytes = vqmovun_high_s16(vqmovun_s16(low), high);
+pub fn narrow(low: int16x8_t, high: int16x8_t, o: &Output) -> uint8x16_t {
+    let bytes = narrow_plain(vqaddq_s16(low, o.zero), vqaddq_s16(high, o.zero));
     veorq_u8(vminq_u8(vmaxq_u8(bytes, o.min), o.max), o.flip)
+}
+
+/// `narrow` for a plain output.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn narrow_plain(low: int16x8_t, high: int16x8_t) -> uint8x16_t {
+    vqmovun_high_s16(vqmovun_s16(low), high)
 }
 
 /// Narrowed bytes, one register after the other.
@@ -314,7 +341,16 @@ pub unsafe fn widen_n(p: *const u8, flip: u8, n: usize) -> I32 {
 /// A row of a depthwise window: 16 channels, widened.
 #[inline]
 #[target_feature(enable = "neon")]
-pub unsafe fn load_row(p: *const u8, flip: u8) -> [int16x8_t; 2] {
+pub unsafe fn load_row(p: *const u8) -> [int16x8_t; 2] {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    let bytes = unsafe { vld1q_s8(p.cast()) };
+    [vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes)]
+}
+
+/// `load_row`, some bits of its bytes flipped.
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> [int16x8_t; 2] {
     // SAFETY: 16 bytes, by the contract of the kernel's argument.
     let bytes = vreinterpretq_s8_u8(veorq_u8(unsafe { vld1q_u8(p) }, vdupq_n_u8(flip)));
     [vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes)]
@@ -322,20 +358,20 @@ pub unsafe fn load_row(p: *const u8, flip: u8) -> [int16x8_t; 2] {
 
 #[inline]
 #[target_feature(enable = "neon")]
-pub unsafe fn load_row_n(p: *const u8, flip: u8, n: usize) -> [int16x8_t; 2] {
+pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> [int16x8_t; 2] {
     let mut bytes = [0u8; 16];
     // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument, and 16 of the array.
     unsafe {
         bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(16));
-        load_row(bytes.as_ptr(), flip)
+        load_row_flipped(bytes.as_ptr(), flip)
     }
 }
 
-/// Units of a row.
+/// Units of a row, the two registers of half H.
 #[inline]
 #[target_feature(enable = "neon")]
-pub fn interleave([[low, high]]: [[int16x8_t; 2]; 1]) -> [Units; 4] {
-    [vget_low_s16(low), vget_high_s16(low), vget_low_s16(high), vget_high_s16(high)]
+pub fn interleave<const H: usize>([row]: [[int16x8_t; 2]; 1]) -> [Units; 2] {
+    [vget_low_s16(row[H]), vget_high_s16(row[H])]
 }
 
 #[inline]
@@ -462,4 +498,21 @@ pub fn lookup(table: &Table, x: Bytes) -> Bytes {
     let index = |base: u8| veorq_u8(x, vdupq_n_u8(base));
     let y = vqtbx4q_u8(vqtbl4q_u8(table[0], x), table[1], index(64));
     vqtbx4q_u8(vqtbx4q_u8(y, table[2], index(128)), table[3], index(192))
+}
+
+/// The same address, of which the compiler no longer knows what it has loaded from there before: it then loads again where
+/// keeping values in registers would spill them.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn opaque(mut p: *const u8) -> *const u8 {
+    // SAFETY: no instruction at all.
+    unsafe { core::arch::asm!("/* {} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) }
+    p
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn store_half<const H: usize>(p: *mut u8, x: uint8x16_t) {
+    // SAFETY: eight bytes, by the contract of the kernel's argument.
+    unsafe { vst1_u8(p, if H == 0 { vget_low_u8(x) } else { vget_high_u8(x) }) }
 }

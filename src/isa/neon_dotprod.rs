@@ -55,19 +55,27 @@ pub fn dot_lane<const L: i32>(mut c: I32, x: Units, y: Units) -> I32 {
 /// A row of a depthwise window: 16 channels.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-pub unsafe fn load_row(p: *const u8, flip: u8) -> int8x16_t {
+pub unsafe fn load_row(p: *const u8) -> int8x16_t {
+    // SAFETY: 16 bytes, by the contract of the kernel's argument.
+    unsafe { vld1q_s8(p.cast()) }
+}
+
+/// `load_row`, some bits of its bytes flipped.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> int8x16_t {
     // SAFETY: 16 bytes, by the contract of the kernel's argument.
     vreinterpretq_s8_u8(veorq_u8(unsafe { vld1q_u8(p) }, vdupq_n_u8(flip)))
 }
 
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-pub unsafe fn load_row_n(p: *const u8, flip: u8, n: usize) -> int8x16_t {
+pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> int8x16_t {
     let mut bytes = [0u8; 16];
     // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument, and 16 of the array.
     unsafe {
         bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(16));
-        load_row(bytes.as_ptr(), flip)
+        load_row_flipped(bytes.as_ptr(), flip)
     }
 }
 
@@ -78,14 +86,15 @@ pub fn no_row() -> int8x16_t {
     vdupq_n_s8(0)
 }
 
-/// Units of the four rows.
+/// Units of the four rows, the two registers of half H.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-pub fn interleave(r: [int8x16_t; 4]) -> [Units; 4] {
+pub fn interleave<const H: usize>(r: [int8x16_t; 4]) -> [Units; 2] {
     let wide = |x| vreinterpretq_s16_s8(x);
-    let (a, b) = (wide(vzip1q_s8(r[0], r[1])), wide(vzip2q_s8(r[0], r[1])));
-    let (c, d) = (wide(vzip1q_s8(r[2], r[3])), wide(vzip2q_s8(r[2], r[3])));
-    let low = |x, y| vreinterpretq_s8_s16(vzip1q_s16(x, y));
-    let high = |x, y| vreinterpretq_s8_s16(vzip2q_s16(x, y));
-    [low(a, c), high(a, c), low(b, d), high(b, d)]
+    let (a, b) = if H == 0 {
+        (wide(vzip1q_s8(r[0], r[1])), wide(vzip1q_s8(r[2], r[3])))
+    } else {
+        (wide(vzip2q_s8(r[0], r[1])), wide(vzip2q_s8(r[2], r[3])))
+    };
+    [vreinterpretq_s8_s16(vzip1q_s16(a, b)), vreinterpretq_s8_s16(vzip2q_s16(a, b))]
 }

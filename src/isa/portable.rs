@@ -154,16 +154,31 @@ pub fn dot(c: I32, x: Units, y: Units) -> I32 {
 
 /// What narrowing needs to know of the output.
 pub struct Output {
+    plain: bool,
     zero: i16x8,
     min: u8x16,
     max: u8x16,
     flip: u8x16,
 }
 
+impl Output {
+    /// Whether narrowing alone is all.
+    #[inline(always)]
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+}
+
 #[inline(always)]
 pub fn output(zero_point: i16, min: u8, max: u8, flip: u8) -> Output {
     let splat = |x: u8| u8x16::splat(x);
-    Output { zero: i16x8::splat(zero_point), min: splat(min), max: splat(max), flip: splat(flip) }
+    Output {
+        plain: (zero_point, min, max, flip) == (0, 0, 255, 0),
+        zero: i16x8::splat(zero_point),
+        min: splat(min),
+        max: splat(max),
+        flip: splat(flip),
+    }
 }
 
 /// `x * s`, to the nearest whole number.
@@ -172,11 +187,23 @@ pub fn scale(x: I32, s: F32) -> I32 {
     round(mul(to_f32(x), s))
 }
 
+/// Whole numbers as i16, saturated.
+#[inline(always)]
+pub fn pack(a: I32, b: I32) -> i16x8 {
+    i16x8::from_i32x8_saturate(cast([a, b]))
+}
+
 /// Adds the zero point and clamps: bytes of four registers, one after the other.
 #[inline(always)]
-pub fn narrow(x: [I32; 4], o: &Output) -> u8x16 {
-    let pair = |a: I32, b: I32| i16x8::from_i32x8_saturate(cast([a, b])).saturating_add(o.zero);
-    u8x16::narrow_i16x8(pair(x[0], x[1]), pair(x[2], x[3])).max(o.min).min(o.max) ^ o.flip
+pub fn narrow(low: i16x8, high: i16x8, o: &Output) -> u8x16 {
+    let bytes = u8x16::narrow_i16x8(low.saturating_add(o.zero), high.saturating_add(o.zero));
+    bytes.max(o.min).min(o.max) ^ o.flip
+}
+
+/// `narrow` for a plain output.
+#[inline(always)]
+pub fn narrow_plain(low: i16x8, high: i16x8) -> u8x16 {
+    u8x16::narrow_i16x8(low, high)
 }
 
 /// Narrowed bytes, one register after the other.
@@ -241,19 +268,26 @@ pub unsafe fn widen_n(p: *const u8, flip: u8, n: usize) -> I32 {
 
 /// A row of a depthwise window: 8 channels, widened.
 #[inline(always)]
-pub unsafe fn load_row(p: *const u8, flip: u8) -> i16x8 {
+pub unsafe fn load_row(p: *const u8) -> i16x8 {
+    // SAFETY: 8 bytes, by the contract of the kernel's argument.
+    unsafe { load_row_flipped(p, 0) }
+}
+
+/// `load_row`, some bits of its bytes flipped.
+#[inline(always)]
+pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> i16x8 {
     // SAFETY: 8 bytes, by the contract of the kernel's argument.
     let bytes = unsafe { p.cast::<[u8; 8]>().read_unaligned() };
     i16x8::from(bytes.map(|byte| i16::from(byte ^ flip)))
 }
 
 #[inline(always)]
-pub unsafe fn load_row_n(p: *const u8, flip: u8, n: usize) -> i16x8 {
+pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> i16x8 {
     let mut bytes = [0u8; 8];
     // SAFETY: `min(n, 8)` bytes, by the contract of the kernel's argument, and eight of the array.
     unsafe {
         bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(8));
-        load_row(bytes.as_ptr(), flip)
+        load_row_flipped(bytes.as_ptr(), flip)
     }
 }
 
@@ -265,7 +299,7 @@ pub fn no_row() -> i16x8 {
 
 /// Units of the two rows.
 #[inline(always)]
-pub fn interleave(r: [i16x8; 2]) -> [Units; 2] {
+pub fn interleave<const H: usize>(r: [i16x8; 2]) -> [Units; 2] {
     let (a, b) = (r[0].to_array(), r[1].to_array());
     let pairs = |i: usize| i16x8::from([a[i], b[i], a[i + 1], b[i + 1], a[i + 2], b[i + 2], a[i + 3], b[i + 3]]);
     [pairs(0), pairs(4)]
@@ -384,4 +418,10 @@ pub unsafe fn load_table(p: *const u8) -> Table {
 #[inline(always)]
 pub fn lookup(table: &Table, x: Bytes) -> Bytes {
     Bytes::from(x.to_array().map(|i| table[usize::from(i)]))
+}
+
+/// The same address; see the other vocabularies. There is no way to say it for any CPU.
+#[inline(always)]
+pub fn opaque(p: *const u8) -> *const u8 {
+    p
 }

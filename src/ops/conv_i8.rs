@@ -23,6 +23,8 @@ use core::ops::Range;
 pub struct ConvI8 {
     kernels: &'static Kernels,
     requantizer: Requantizer,
+    /// Whether without a residual a kernel's own epilogue does all there is to do.
+    plain: bool,
     /// The input's zero point.
     zero: u8,
     /// What differs between the input's bytes and what the level multiplies.
@@ -84,21 +86,30 @@ impl<T: Quantized> Conv2d<T> {
         // The input in the level's terms.
         let least = if kernels.int8.signed { -128 } else { 0 };
         let zero_point = quantization.x.zero_point - T::MIN + least;
+        let bias = |o: usize| bias.map_or(0, |bias| bias[o]);
+        let plain = {
+            // The value that is farthest from zero.
+            let farthest = f64::from((quantization.x.zero_point - T::MIN).max(T::MAX - quantization.x.zero_point));
+            let sum = |o: usize| (0..g.taps() * cin).map(|k| f64::from(weight(o, k).unsigned_abs())).sum::<f64>();
+            let largest: Vec<_> = (0..g.cout).map(|o| f64::from(bias(o).unsigned_abs()) + farthest * sum(o)).collect();
+            requantizer.is_plain(|o| largest[o])
+        };
         let head = |o: usize| {
             let sum = (0..g.taps() * cin).fold(0i32, |sum, k| sum.wrapping_add(weight(o, k).into()));
-            let bias = bias.map_or(0, |bias| bias[o]).wrapping_sub(sum.wrapping_mul(zero_point));
-            (bias, requantizer.plain_scales().map_or(0.0, |scales| scales[o]))
+            let bias = bias(o).wrapping_sub(sum.wrapping_mul(zero_point));
+            (bias, requantizer.float_scale(o))
         };
         let zero = quantization.x.zero_point as u8;
         let flip_in = if least == T::MIN { 0 } else { 0x80 };
         let path = if g.is_depthwise() {
-            Path::Depthwise(Box::new(Depthwise::new(kernels, g, zero, flip_in, head, |tap, c| weight(c, tap))))
+            let sums = requantizer.residual.is_some() || !plain;
+            Path::Depthwise(Box::new(Depthwise::new(kernels, g, zero, flip_in, sums, head, |tap, c| weight(c, tap))))
         } else {
             let head = |group: usize, column: usize| head(group * n + column);
             let weight = |group: usize, k: usize, column: usize| weight(group * n + column, k);
             Path::Gemm(Box::new(Gemm::new(kernels, g.groups, n, g.taps() * cin, head, weight)))
         };
-        Ok(Conv2d::new(g, ConvI8 { kernels, requantizer, zero, flip_in, path }))
+        Ok(Conv2d::new(g, ConvI8 { kernels, requantizer, plain, zero, flip_in, path }))
     }
 }
 
@@ -111,7 +122,7 @@ struct Memory {
 impl ConvI8 {
     /// Whether kernels leave sums, which become bytes afterwards.
     fn leaves_sums(&self, residual: bool) -> bool {
-        residual || self.requantizer.plain_scales().is_none()
+        residual || !self.plain
     }
 
     /// The room for `pixels` of sums, which comes first.
@@ -193,20 +204,14 @@ impl ConvI8 {
         let sums = if self.leaves_sums(residual.is_some()) { memory.cast::<i32>() } else { core::ptr::null_mut() };
         let gather =
             Gather { geometry, placed, x, int8: &self.kernels.int8, zero: self.zero, flip: self.flip_in, k: gemm.k };
-        let direct = gather.is_direct();
         let columns = gemm.panels.columns(geometry.groups, &units);
         let mut start = pixels.start;
         while start < pixels.end {
             let block = start..(start + rows).min(pixels.end);
             start = block.end;
-            if !direct {
-                // SAFETY: room for the rows of all groups.
-                unsafe { gather.fill(&block, a) };
-            }
             let args = Block {
-                a: if direct { x.pixel(block.start) } else { a },
-                a_stride: if direct { x.pixel_stride } else { gemm.k },
-                a_group: if direct { geometry.group_cin() } else { block.len() * gemm.k },
+                // SAFETY: room for the rows of all groups.
+                a: unsafe { gather.rows(&block, a) },
                 m: block.len(),
                 c: y.pixel(block.start),
                 c_stride: y.pixel_stride,
@@ -274,7 +279,8 @@ impl<T: Quantized> ConvPath<T> for ConvI8 {
             }
             Path::Gemm(gemm) => {
                 let rows = gemm.block_rows();
-                let a = product("workspace", &[rows, geometry.groups, gemm.k])?;
+                product("workspace", &[rows, geometry.groups, gemm.k])?;
+                let a = Gather::len(geometry.groups, gemm.k, &self.kernels.int8, rows);
                 self.memory(geometry.cout, rows)?.sums + a.div_ceil(size_of::<u64>())
             }
         };

@@ -21,6 +21,8 @@ pub(crate) struct Depthwise {
     packed: Packed,
     zeros: Packed,
     flip_in: u8,
+    /// Whether kernels for any taps are used even where there is one for the shape: they can leave sums.
+    sums: bool,
 }
 
 /// Channels that one kernel takes.
@@ -43,17 +45,19 @@ pub(crate) struct To {
 }
 
 impl Depthwise {
-    /// `zero` is the input's zero point, `flip_in` what differs between its bytes and what the level multiplies.
+    /// `zero` is the input's zero point, `flip_in` what differs between its bytes and what the level multiplies, `sums`
+    /// whether sums may be asked for.
     pub fn new(
         kernels: &'static Kernels,
         geometry: ConvGeometry,
         zero: u8,
         flip_in: u8,
+        sums: bool,
         head: impl Fn(usize) -> (i32, f32),
         weight: impl Fn(usize, usize) -> i8,
     ) -> Self {
         let (taps, [kh, kw]) = (geometry.taps(), geometry.window.kernel);
-        let own = shape(kernels, &geometry).is_some();
+        let own = !sums && shape(kernels, &geometry).is_some();
         // G rows of a column, or any G taps.
         let products = |dw: &DwI8| {
             let g = dw.int8.values();
@@ -78,6 +82,8 @@ impl Depthwise {
                 bytes += blocks * dw.block_len(products(dw));
             }
         }
+        // The kernels for any taps flip as they read.
+        let zeros = Packed::filled(geometry.cin, if own { zero ^ flip_in } else { zero });
         let mut packed = Packed::new(bytes);
         for Piece { dw, channels, at } in &pieces {
             let (g, block, products) = (dw.int8.values(), dw.channels(), products(dw));
@@ -96,7 +102,7 @@ impl Depthwise {
                 pack_depthwise_i8(dw, &mut packed, at, left, products, |channel| head(start + channel), weight);
             }
         }
-        Depthwise { dw_i8: kernels.dw_i8, geometry, pieces, packed, zeros: Packed::filled(geometry.cin, zero), flip_in }
+        Depthwise { dw_i8: kernels.dw_i8, geometry, pieces, packed, zeros, flip_in, sums }
     }
 
     fn padded_taps(&self) -> usize {
@@ -106,14 +112,17 @@ impl Depthwise {
     /// Words of memory that a task needs.
     pub fn words(&self, placed: &Placed) -> Option<usize> {
         match self.shape() {
-            Some((k, stride)) => Ring::<u8>::words(placed, k, stride),
+            Some((k, stride)) => {
+                let copies = if self.flip_in == 0 { 0 } else { placed.w.checked_mul(k * self.geometry.cin)? };
+                Ring::<u8>::words(placed, k, stride)?.checked_add(copies.div_ceil(size_of::<u64>()))
+            }
             None => placed.ow.checked_mul(self.padded_taps()),
         }
     }
 
     fn shape(&self) -> Option<(usize, usize)> {
         let window = &self.geometry.window;
-        shape_of(self.dw_i8.first()?, window.kernel, window.stride, window.dilation)
+        shape_of(self.dw_i8.first()?, window.kernel, window.stride, window.dilation).filter(|_| !self.sums)
     }
 
     pub fn kernel_names(&self, width: usize) -> Vec<&'static str> {
@@ -140,7 +149,20 @@ impl Depthwise {
             match shape {
                 Some((k, stride)) => {
                     let ring = Ring { placed, k, stride, zeros, memory };
-                    ring.rows(row, fresh, |iy| Raw { ptr: x.pixel((n * placed.h + iy) * placed.w), ..*x })
+                    let copies = memory.wrapping_add(Ring::<u8>::words(placed, k, stride).unwrap_or(0)).cast::<u8>();
+                    ring.rows(row, fresh, |iy| {
+                        let pixels = Raw { ptr: x.pixel((n * placed.h + iy) * placed.w), ..*x };
+                        if self.flip_in == 0 {
+                            return pixels;
+                        }
+                        let ptr = copies.wrapping_add(iy % k * placed.w * x.c);
+                        let copy = Raw { ptr, pixel_stride: x.c, ..pixels };
+                        for i in 0..placed.w {
+                            // A pixel of the row, and the copy's room for it.
+                            flip(pixels.pixel(i), copy.pixel(i), x.c, self.flip_in);
+                        }
+                        copy
+                    })
                 }
                 None => {
                     let table: *mut *const u8 = memory.cast();
@@ -181,6 +203,16 @@ impl Depthwise {
             unsafe { kernel.unwrap_or(dw.dwconv_i8_taps[0]).run(&args) }
         }
     }
+}
+
+/// Copies bytes with some of their bits flipped.
+///
+/// # Safety
+/// `len` bytes of each, apart.
+unsafe fn flip(from: *const u8, to: *mut u8, len: usize, bits: u8) {
+    // SAFETY: as promised by the caller.
+    let (from, to) = unsafe { (core::slice::from_raw_parts(from, len), core::slice::from_raw_parts_mut(to, len)) };
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = from ^ bits);
 }
 
 /// Taps of a pixel, padded to whole products of all kernels.

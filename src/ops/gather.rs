@@ -13,131 +13,170 @@ pub(crate) struct Gather<'a> {
     pub zero: u8,
     /// Bits to flip in each byte.
     pub flip: u8,
-    /// Bytes of a row.
+    /// Bytes of a row of A.
     pub k: usize,
 }
 
+/// Rows of A.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows {
+    pub a: *const u8,
+    /// Bytes from a row to the next.
+    pub stride: usize,
+    /// Bytes from a group's first row to that of the next group.
+    pub group: usize,
+}
+
 impl Gather<'_> {
-    /// Whether the rows lie in the image as the level wants them.
-    pub fn is_direct(&self) -> bool {
-        let (g, window) = (self.geometry, &self.geometry.window);
-        let pointwise = window.kernel == [1, 1] && window.stride == [1, 1] && self.placed.padding == [0; 4];
-        pointwise && self.flip == 0 && self.int8.element == 1 && g.group_cin() == self.k
+    /// Bytes of memory for the rows of `pixels`: as they are multiplied, and before that as they are read.
+    pub fn len(groups: usize, k: usize, int8: &Int8, pixels: usize) -> usize {
+        groups * pixels * (k + k / int8.element) + CHUNK
     }
 
-    /// Writes the rows of the output pixels `pixels`, for one group after the other, to `to`.
+    /// Values of a row.
+    fn values(&self) -> usize {
+        self.k / self.int8.element
+    }
+
+    /// Whether the taps of an output pixel are a pixel of the image.
+    fn is_pointwise(&self) -> bool {
+        let window = &self.geometry.window;
+        let pointwise = window.kernel == [1, 1] && window.stride == [1, 1] && self.placed.padding == [0; 4];
+        pointwise && self.geometry.group_cin() == self.values()
+    }
+
+    /// The rows of the output pixels `pixels`, for all groups: where they lie in the image if they can be read there,
+    /// else in `memory`.
     ///
     /// # Safety
-    /// `to` has room for `groups * pixels * k` bytes; the image is the one that `placed` was made for.
-    pub unsafe fn fill(&self, pixels: &Range<usize>, to: *mut u8) {
+    /// `memory` has room for [`Gather::len`] bytes; the image is the one that `placed` was made for.
+    pub unsafe fn rows(&self, pixels: &Range<usize>, memory: *mut u8) -> Rows {
+        let (values, groups) = (self.values(), self.geometry.groups);
+        let convert = self.flip != 0 || self.int8.element > 1;
+        let all = groups * pixels.len() * values;
+        let mut rows = Rows { a: memory, stride: values, group: pixels.len() * values };
+        if self.is_pointwise() && (!convert || self.x.pixel_stride == self.geometry.cin && groups == 1) {
+            rows = Rows { a: self.x.pixel(pixels.start), stride: self.x.pixel_stride, group: values };
+        } else {
+            // SAFETY: the room is there.
+            unsafe { self.fill(pixels, memory) };
+        }
+        if convert {
+            let to = memory.wrapping_add(all.next_multiple_of(CHUNK));
+            // SAFETY: `all` bytes at `a`, of the image or as just filled, and behind them the room for what they become.
+            unsafe { self.convert(rows.a, to, all) };
+            rows = Rows { a: to, stride: self.k, group: pixels.len() * self.k };
+        }
+        rows
+    }
+
+    /// The bytes of the rows.
+    unsafe fn fill(&self, pixels: &Range<usize>, to: *mut u8) {
         let m = pixels.len();
         for group in 0..self.geometry.groups {
             let mut pixel = pixels.start;
             while pixel < pixels.end {
                 let (row, ox) = (pixel / self.placed.ow, pixel % self.placed.ow);
                 let columns = ox..(ox + pixels.end - pixel).min(self.placed.ow);
-                let to = to.wrapping_add((group * m + pixel - pixels.start) * self.k);
-                let len = columns.len();
+                let to = to.wrapping_add((group * m + pixel - pixels.start) * self.values());
+                pixel += columns.len();
                 // SAFETY: the part of the room that is for these pixels.
                 unsafe { self.fill_row(group, [row / self.placed.oh, row % self.placed.oh], columns, to) };
-                pixel += len;
             }
         }
     }
 
-    /// The outputs `columns` of row `oy` of image `n`.
+    /// The outputs `columns` of row `oy` of image `n`, one kernel row after the other.
     unsafe fn fill_row(&self, group: usize, [n, oy]: [usize; 2], columns: Range<usize>, to: *mut u8) {
         let (g, window, placed) = (self.geometry, &self.geometry.window, self.placed);
         let ([kh, kw], cin) = (window.kernel, g.group_cin());
-        let len = kh * kw * cin;
-        // Widened values are written over their bytes, which lie in the second half of the row.
-        let first = self.k - self.k / self.int8.element;
-        // Taps of a kernel row adjoin.
+        // Taps of a kernel row adjoin, where they are inside the image.
         let merged = self.x.pixel_stride == cin && window.dilation[1] == 1;
         let inside = placed.inside(window.stride[1], 0, placed.window[1] - 1);
-        for (i, ox) in columns.enumerate() {
-            let row = to.wrapping_add(i * self.k);
-            let mut at = row.wrapping_add(first);
-            for ky in 0..kh {
-                let iy = (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(placed.padding[0]);
-                let start = (ox * window.stride[1]).wrapping_sub(placed.padding[1]);
-                let pixel = |ix: usize| {
-                    let index = ((n * placed.h).wrapping_add(iy) * placed.w).wrapping_add(ix);
-                    self.x.pixel(index).wrapping_add(group * cin).cast_const()
-                };
-                // SAFETY: `len` bytes of the row in all; pixels inside the image.
+        for ky in 0..kh {
+            let iy = (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(placed.padding[0]);
+            let at = |ox: usize| to.wrapping_add((ox - columns.start) * self.values() + ky * kw * cin);
+            // A pixel of that row; it is read only where it exists.
+            let pixel = |ix: usize| {
+                let index = (n * placed.h).wrapping_add(iy).wrapping_mul(placed.w).wrapping_add(ix);
+                self.x.ptr.wrapping_add(index.wrapping_mul(self.x.pixel_stride)).wrapping_add(group * cin).cast_const()
+            };
+            let start = |ox: usize| (ox * window.stride[1]).wrapping_sub(placed.padding[1]);
+            let mut ox = columns.start;
+            while ox < columns.end {
+                let runs = inside.end.min(columns.end);
+                // SAFETY: `kw * cin` bytes of the rows; pixels inside the image.
                 unsafe {
-                    if iy >= placed.h {
-                        at.write_bytes(self.zero, kw * cin);
-                    } else if merged && inside.contains(&ox) {
-                        copy(pixel(start), at, kw * cin);
-                    } else {
-                        for kx in 0..kw {
-                            let (ix, at) = (start.wrapping_add(kx * window.dilation[1]), at.add(kx * cin));
-                            if ix < placed.w { copy(pixel(ix), at, cin) } else { at.write_bytes(self.zero, cin) }
+                    if iy < placed.h && merged && inside.contains(&ox) {
+                        let step = window.stride[1] * self.x.pixel_stride;
+                        copy_runs(pixel(start(ox)), step, at(ox), self.values(), kw * cin, runs - ox);
+                        ox = runs;
+                        continue;
+                    }
+                    for kx in 0..kw {
+                        let (ix, at) = (start(ox).wrapping_add(kx * window.dilation[1]), at(ox).add(kx * cin));
+                        if iy < placed.h && ix < placed.w {
+                            at.copy_from_nonoverlapping(pixel(ix), cin);
+                        } else {
+                            at.write_bytes(self.zero, cin);
                         }
                     }
-                    at = at.add(kw * cin);
                 }
+                ox += 1;
             }
-            // SAFETY: `len` bytes from `first` on, as just written.
-            unsafe { self.convert(row, first, len) };
         }
     }
 
-    /// Brings the bytes that begin at `first` into the level's form.
-    unsafe fn convert(&self, row: *mut u8, first: usize, len: usize) {
-        const CHUNK: usize = 16;
+    /// Brings bytes into the level's form.
+    unsafe fn convert(&self, from: *const u8, to: *mut u8, len: usize) {
         let flip = self.flip;
-        if self.int8.element == 1 {
-            if flip != 0 {
-                // SAFETY: as promised by the caller.
-                unsafe { core::slice::from_raw_parts_mut(row.add(first), len) }.iter_mut().for_each(|b| *b ^= flip);
+        // SAFETY: as promised by the caller.
+        unsafe {
+            if self.int8.element == 1 {
+                let from = core::slice::from_raw_parts(from, len);
+                let to = core::slice::from_raw_parts_mut(to, len);
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = from ^ flip);
+            } else if self.int8.signed {
+                widen(from, to, len, |byte| i16::from((byte ^ flip) as i8));
+            } else {
+                widen(from, to, len, |byte| i16::from(byte ^ flip));
             }
-            return;
-        }
-        let widen = |byte: u8| if self.int8.signed { i16::from((byte ^ flip) as i8) } else { i16::from(byte ^ flip) };
-        let mut i = 0;
-        // What is written ends before what is still to be read: the second half begins after the first.
-        while i < len {
-            let n = CHUNK.min(len - i);
-            // SAFETY: bytes i to i + n of the second half, and the same values of the row; a value takes two bytes.
-            unsafe {
-                if n == CHUNK {
-                    let bytes = row.add(first + i).cast::<[u8; CHUNK]>().read_unaligned();
-                    row.add(2 * i).cast::<[i16; CHUNK]>().write_unaligned(bytes.map(widen));
-                } else {
-                    for i in i..len {
-                        let byte = row.add(first + i).read();
-                        row.add(2 * i).cast::<i16>().write_unaligned(widen(byte));
-                    }
-                }
-            }
-            i += n;
         }
     }
 }
 
-/// Copies `len` bytes: short runs in two parts that may overlap, since a call costs more than they do.
+/// Values that are widened at a time, so that the compiler does it in registers.
+const CHUNK: usize = 64;
+
 #[inline(always)]
-unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
-    // SAFETY: `len` bytes each, by the caller's promise.
+unsafe fn widen(from: *const u8, to: *mut u8, len: usize, value: impl Fn(u8) -> i16) {
+    let whole = len / CHUNK * CHUNK;
+    // SAFETY: `len` bytes, and as many i16.
     unsafe {
-        match len {
-            8..=16 => {
+        for i in (0..whole).step_by(CHUNK) {
+            let bytes = from.add(i).cast::<[u8; CHUNK]>().read_unaligned();
+            to.add(2 * i).cast::<[i16; CHUNK]>().write_unaligned(bytes.map(&value));
+        }
+        for i in whole..len {
+            to.add(2 * i).cast::<i16>().write_unaligned(value(*from.add(i)));
+        }
+    }
+}
+
+/// Copies `runs` runs of `len` bytes. Short ones in two parts that may overlap, since a call costs more than they do.
+unsafe fn copy_runs(mut from: *const u8, from_step: usize, mut to: *mut u8, to_step: usize, len: usize, runs: usize) {
+    for _ in 0..runs {
+        // SAFETY: `len` bytes each, by the caller's promise.
+        unsafe {
+            if (8..=16).contains(&len) {
                 let (head, tail) =
                     (from.cast::<u64>().read_unaligned(), from.add(len - 8).cast::<u64>().read_unaligned());
                 to.cast::<u64>().write_unaligned(head);
                 to.add(len - 8).cast::<u64>().write_unaligned(tail);
+            } else {
+                to.copy_from_nonoverlapping(from, len);
             }
-            4..8 => {
-                let (head, tail) =
-                    (from.cast::<u32>().read_unaligned(), from.add(len - 4).cast::<u32>().read_unaligned());
-                to.cast::<u32>().write_unaligned(head);
-                to.add(len - 4).cast::<u32>().write_unaligned(tail);
-            }
-            0..4 => (0..len).for_each(|i| *to.add(i) = *from.add(i)),
-            _ => to.copy_from_nonoverlapping(from, len),
         }
+        (from, to) = (from.wrapping_add(from_step), to.wrapping_add(to_step));
     }
 }

@@ -1,5 +1,6 @@
 //! The product of bytes behind pointwise, standard and grouped convolution and fully connected layers.
 
+use super::gather::Rows;
 use crate::{
     kernels::{self, AMX_K, AMX_ROWS, Kernels},
     pack::{Packed, Panels},
@@ -22,10 +23,7 @@ pub(crate) struct Gemm {
 /// Rows of A, and the part of C that they make.
 #[derive(Clone, Copy)]
 pub(crate) struct Block {
-    pub a: *const u8,
-    pub a_stride: usize,
-    /// Bytes from a group's first row to that of the next group.
-    pub a_group: usize,
+    pub a: Rows,
     pub m: usize,
     /// The first row of C.
     pub c: *mut u8,
@@ -94,8 +92,8 @@ impl Gemm {
             let column = group * p.n + panels.start * p.nr;
             let Output { zero_point, min, max, flip } = block.output;
             let args = kernels::GemmI8 {
-                a: block.a.wrapping_add(group * block.a_group),
-                a_stride: block.a_stride,
+                a: block.a.a.wrapping_add(group * block.a.group),
+                a_stride: block.a.stride,
                 k: self.k,
                 tiles: 0,
                 b: b.wrapping_add(panels.start * p.panel_len(p.registers())),

@@ -186,6 +186,12 @@ impl Shape {
         }
     }
 
+    /// Why there is nothing to run on bytes.
+    pub fn absent_in_bytes(&self) -> Option<&'static str> {
+        let offered = self.class() != Class::Other || self.op == Op::Gap;
+        self.absent().or((!offered).then_some("not offered in bytes"))
+    }
+
     /// What an operator of this shape leaves out.
     pub fn left_out(&self) -> Option<&'static str> {
         match (self.pre_act, self.act) {

@@ -1,12 +1,14 @@
 //! Layers by themselves, with seeded random weights and hot caches: for networks whose weights are not at hand.
 
 use crate::{
-    layer::{Layer, Shape},
-    model::read_json,
-    operator::Operator,
+    layer::{Act, Layer, Op, Shape},
+    model::{Parameters, read_json},
+    operator::{Bytes, Operator},
+    quantized::QuantizedParameters,
+    random::Random,
 };
 use anyhow::{Context, Result};
-use kolibri::{Error, Parallel, Workspace, kernels::Kernels};
+use kolibri::{Element, Error, Parallel, QuantParams, Workspace, kernels::Kernels};
 use serde::Deserialize;
 use std::{fs, path::Path};
 
@@ -62,30 +64,62 @@ pub fn distinct(layers: &[Layer]) -> Vec<Distinct> {
 }
 
 /// An operator with operands of its own.
-pub struct Lone {
-    operator: Operator,
-    x: Vec<f32>,
-    other: Option<Vec<f32>>,
-    y: Vec<f32>,
+pub struct Lone<T: Element = f32> {
+    operator: Operator<T>,
+    x: Vec<T>,
+    other: Option<Vec<T>>,
+    y: Vec<T>,
     workspace: Workspace,
 }
 
-impl Lone {
+impl Lone<f32> {
     /// For a layer that has an operator, see [`Shape::absent`].
     ///
     /// # Errors
     /// Whatever kolibri finds wrong with the shape.
     pub fn new(layer: &Layer, kernels: &'static Kernels, threads: usize) -> Result<Self, Error> {
+        let mut random = Random::default();
+        let weights = random.values(layer.shape.weight_shape().iter().product());
+        let bias = random.values(layer.shape.cout);
+        let operator = Operator::new(kernels, &layer.shape, &Parameters { weights, bias })?;
+        Self::with(operator, layer, threads, |len| random.values(len))
+    }
+}
+
+impl Lone<u8> {
+    /// For a layer that has an operator on bytes, see [`Shape::absent_in_bytes`].
+    ///
+    /// # Errors
+    /// As [`Lone::new`].
+    pub fn quantized(layer: &Layer, kernels: &'static Kernels, threads: usize) -> Result<Self, Error> {
+        let mut random = Random::default();
+        let shape = &layer.shape;
+        let weights = random.bytes(shape.weight_shape().iter().product()).map(|byte| byte as i8).collect();
+        let scales = random.values(shape.cout).iter().map(|x| (1.5 + x) / 128.0).collect();
+        let bias = random.values(shape.cout).iter().map(|x| (x * 1e4) as i32).collect();
+        // As calibration would have it: nothing is below zero after ReLU.
+        let relu = shape.act == Act::Relu || shape.act == Act::Relu6;
+        let params = |scale, zero| QuantParams::new(scale, zero);
+        let y = if relu { params(6.0 / 255.0, 0) } else { params(0.05, 100) };
+        let bytes = Bytes { x: params(0.02, 0), y, residual: layer.residual_from.map(|_| params(0.04, 100)) };
+        let operator = Operator::quantized(kernels, shape, &QuantizedParameters { weights, scales, bias }, &bytes)?;
+        Self::with(operator, layer, threads, |len| random.bytes(len).collect())
+    }
+}
+
+impl<T: Element + Default> Lone<T> {
+    fn with(
+        operator: Operator<T>,
+        layer: &Layer,
+        threads: usize,
+        mut values: impl FnMut(usize) -> Vec<T>,
+    ) -> Result<Self, Error> {
         let shape: &Shape = &layer.shape;
-        let mut random = Random(0x2545_f491_4f6c_dd1d);
-        let weights = random.values(shape.weight_shape().iter().product());
-        let bias = random.values(shape.cout);
-        let operator = Operator::new(kernels, shape, &weights, &bias)?;
-        let other = layer.residual_from.is_some() || shape.op == crate::layer::Op::Add;
+        let other = layer.residual_from.is_some() || shape.op == Op::Add;
         Ok(Lone {
-            x: random.values(shape.x_len()),
-            other: other.then(|| random.values(shape.y_len())),
-            y: vec![0.0; shape.y_len()],
+            x: values(shape.x_len()),
+            other: other.then(|| values(shape.y_len())),
+            y: vec![T::default(); shape.y_len()],
             workspace: Workspace::new(operator.workspace_len(threads)?),
             operator,
         })
@@ -102,21 +136,5 @@ impl Lone {
     /// More threads than it was made for.
     pub fn run(&mut self, parallel: &dyn Parallel) -> Result<(), Error> {
         self.operator.run(&self.x, self.other.as_deref(), &mut self.y, &mut self.workspace, parallel)
-    }
-}
-
-/// Xorshift: the same values everywhere.
-struct Random(u64);
-
-impl Random {
-    /// From -1 to 1.
-    fn values(&mut self, len: usize) -> Vec<f32> {
-        let next = || {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            (self.0 >> 40) as f32 / (1 << 23) as f32 - 1.0
-        };
-        std::iter::repeat_with(next).take(len).collect()
     }
 }

@@ -1,9 +1,9 @@
-//! `kolibri`: classify photos, list kernels, measure networks.
+//! `kolibri`: classify photos, list kernels, measure and quantise networks.
 
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::{bench, classify, kernels};
+use commands::{bench, classify, kernels, quantize};
 use std::process::ExitCode;
 
 /// Light-weight convolutional networks on kolibri's kernels. Without a subcommand: classify the photos of zoo/photos.
@@ -24,6 +24,8 @@ enum Command {
     Kernels(kernels::Arguments),
     /// Measure a network layer by layer.
     Bench(bench::Arguments),
+    /// Turn a network into one in bytes.
+    Quantize(quantize::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Some(Command::Classify(arguments)) => classify::run(arguments),
         Some(Command::Kernels(arguments)) => kernels::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
+        Some(Command::Quantize(arguments)) => quantize::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

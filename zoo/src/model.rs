@@ -88,10 +88,24 @@ pub struct Model {
     pub parameters: Vec<Parameters>,
 }
 
-#[derive(Deserialize)]
-struct LayersFile {
-    preprocess: Preprocess,
-    layers: Vec<Layer>,
+/// What `layers.json` says.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Structure {
+    pub preprocess: Preprocess,
+    pub layers: Vec<Layer>,
+}
+
+impl Structure {
+    pub fn load(models: &Path, name: &str) -> Result<Self> {
+        let known = Model::known(models)?;
+        if !known.iter().any(|k| k == name) {
+            bail!("unknown network '{name}', known are {}", known.join(" "));
+        }
+        let path = models.join(name).join("layers.json");
+        let structure: Structure = read_json(&path)?;
+        check_chain(&structure.layers).with_context(|| format!("{}", path.display()))?;
+        Ok(structure)
+    }
 }
 
 impl Model {
@@ -112,21 +126,20 @@ impl Model {
     /// # Errors
     /// An unknown network, and files that are missing or broken.
     pub fn load(models: &Path, name: &str) -> Result<Self> {
-        let known = Self::known(models)?;
-        if !known.iter().any(|k| k == name) {
-            bail!("unknown network '{name}', known are {}", known.join(" "));
-        }
-        let directory = models.join(name);
-        let LayersFile { preprocess, layers } = read_json(&directory.join("layers.json"))?;
-        let path = directory.join(format!("{name}.f16.safetensors"));
+        let Structure { preprocess, layers } = Structure::load(models, name)?;
+        let path = models.join(name).join(format!("{name}.f16.safetensors"));
         let bytes = fs::read(&path).with_context(|| format!("{}", path.display()))?;
         let load = || {
-            check_chain(&layers)?;
             let tensors = SafeTensors::deserialize(&bytes)?;
             layers.iter().map(|layer| parameters(&tensors, layer)).collect::<Result<Vec<_>>>()
         };
         let parameters = load().with_context(|| format!("{}", path.display()))?;
         Ok(Model { name: name.to_owned(), preprocess, layers, parameters })
+    }
+
+    /// Bytes of weights and biases.
+    pub fn parameter_bytes(&self) -> usize {
+        self.parameters.iter().map(|p| size_of_val(&p.weights[..]) + size_of_val(&p.bias[..])).sum()
     }
 
     /// Floating-point operations for one image.
@@ -154,17 +167,19 @@ fn parameters(tensors: &SafeTensors<'_>, layer: &Layer) -> Result<Parameters> {
     if shape.is_empty() {
         return Ok(Parameters::default());
     }
-    let weights = tensor(tensors, &format!("{}.weight", layer.name), &shape)?;
-    let bias = tensor(tensors, &format!("{}.bias", layer.name), &[layer.shape.cout])?;
-    Ok(Parameters { weights, bias })
+    // The file does not align its values.
+    let values = |name, shape: &[usize]| -> Result<Vec<f32>> {
+        let bytes = tensor(tensors, &format!("{}.{name}", layer.name), Dtype::F16, shape)?;
+        let halves: Vec<f16> = bytes.chunks_exact(2).map(|bytes| f16::from_le_bytes([bytes[0], bytes[1]])).collect();
+        Ok(halves.to_f32_vec())
+    };
+    Ok(Parameters { weights: values("weight", &shape)?, bias: values("bias", &[layer.shape.cout])? })
 }
 
-fn tensor(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+/// The bytes of a tensor that is as it should be.
+pub(crate) fn tensor<'a>(tensors: &SafeTensors<'a>, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'a [u8]> {
     let tensor = tensors.tensor(name)?;
-    ensure!(tensor.dtype() == Dtype::F16, "{name}: expected F16, got {:?}", tensor.dtype());
+    ensure!(tensor.dtype() == dtype, "{name}: expected {dtype:?}, got {:?}", tensor.dtype());
     ensure!(tensor.shape() == shape, "{name}: expected {shape:?}, got {:?}", tensor.shape());
-    // The file does not align its values.
-    let halves: Vec<f16> =
-        tensor.data().chunks_exact(2).map(|bytes| f16::from_le_bytes([bytes[0], bytes[1]])).collect();
-    Ok(halves.to_f32_vec())
+    Ok(tensor.data())
 }

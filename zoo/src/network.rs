@@ -1,41 +1,57 @@
 //! A network built for a level: operators, and all the memory that a run needs.
 
-use crate::{
-    layer::{Layer, Op},
-    model::Model,
-    operator::{self, Operator},
-    plan::Plan,
-};
-use anyhow::{Context, Result, ensure};
-use kolibri::{Image, ImageMut, Parallel, Workspace, kernels::Kernels, reference};
+use crate::{layer::Layer, model::Model, operator::Operator, plan::Plan, quantized::QuantizedModel};
+use anyhow::{Context, Result};
+use kolibri::{Element, Error, Parallel, Workspace, kernels::Kernels};
 
 /// A network ready to run.
-pub struct Network {
+pub struct Network<T: Element = f32> {
     /// Its layers.
     pub layers: Vec<Layer>,
-    operators: Vec<Operator>,
+    operators: Vec<Operator<T>>,
     plan: Plan,
-    slots: Vec<Vec<f32>>,
+    slots: Vec<Vec<T>>,
     workspace: Workspace,
 }
 
-impl Network {
+impl Network<f32> {
     /// Packs the weights for a level and reserves the memory for up to `threads` threads.
     ///
     /// # Errors
     /// Whatever kolibri finds wrong with a layer.
     pub fn new(model: &Model, kernels: &'static Kernels, threads: usize) -> Result<Self> {
+        Self::build(&model.layers, threads, |i, layer| Operator::new(kernels, &layer.shape, &model.parameters[i]))
+    }
+}
+
+impl Network<u8> {
+    /// As [`Network::new`], on bytes.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn quantized(model: &QuantizedModel, kernels: &'static Kernels, threads: usize) -> Result<Self> {
+        Self::build(&model.layers, threads, |i, layer| {
+            Operator::quantized(kernels, &layer.shape, &model.parameters[i], &model.bytes(i))
+        })
+    }
+}
+
+impl<T: Element + Default> Network<T> {
+    fn build(
+        layers: &[Layer],
+        threads: usize,
+        operator: impl Fn(usize, &Layer) -> Result<Operator<T>, Error>,
+    ) -> Result<Self> {
         let mut workspace = Workspace::default();
-        let build = |(layer, parameters): (&Layer, &crate::model::Parameters)| {
-            let operator = Operator::new(kernels, &layer.shape, &parameters.weights, &parameters.bias);
-            let operator = operator.with_context(|| layer.name.clone())?;
+        let build = |(i, layer): (usize, &Layer)| {
+            let operator = operator(i, layer).with_context(|| layer.name.clone())?;
             workspace.grow(operator.workspace_len(threads)?);
             Ok(operator)
         };
-        let operators = model.layers.iter().zip(&model.parameters).map(build).collect::<Result<_>>()?;
-        let plan = Plan::new(&model.layers);
-        let slots = plan.slots.iter().map(|&len| vec![0.0; len]).collect();
-        Ok(Network { layers: model.layers.clone(), operators, plan, slots, workspace })
+        let operators = layers.iter().enumerate().map(build).collect::<Result<_>>()?;
+        let plan = Plan::new(layers);
+        let slots = plan.slots.iter().map(|&len| vec![T::default(); len]).collect();
+        Ok(Network { layers: layers.to_vec(), operators, plan, slots, workspace })
     }
 
     /// The kernels that each layer uses.
@@ -48,11 +64,11 @@ impl Network {
         self.layers[0].shape.x_len()
     }
 
-    /// The logits for an image, NHWC. Allocates nothing.
+    /// The logits for an image, NHWC; bytes where the network is of bytes. Allocates nothing.
     ///
     /// # Errors
     /// An input of the wrong length, more threads than the network was built for.
-    pub fn run(&mut self, input: &[f32], parallel: &dyn Parallel) -> Result<&[f32]> {
+    pub fn run(&mut self, input: &[T], parallel: &dyn Parallel) -> Result<&[T]> {
         self.run_each(input, parallel, |_, _| {})
     }
 
@@ -62,10 +78,10 @@ impl Network {
     /// As [`Network::run`].
     pub fn run_each(
         &mut self,
-        input: &[f32],
+        input: &[T],
         parallel: &dyn Parallel,
-        mut after: impl FnMut(usize, &[f32]),
-    ) -> Result<&[f32]> {
+        mut after: impl FnMut(usize, &[T]),
+    ) -> Result<&[T]> {
         for (i, (layer, operator)) in self.layers.iter().zip(&self.operators).enumerate() {
             let slot = self.plan.output[i];
             // Out of the arena while it is written, so that the others can be read.
@@ -82,35 +98,4 @@ impl Network {
         let last = self.layers.len() - 1;
         Ok(&self.slots[self.plan.output[last]][..self.layers[last].shape.y_len()])
     }
-}
-
-/// The logits by [`kolibri::reference`]: slow, and what every level with a fused multiply-add equals bit for bit.
-///
-/// # Errors
-/// As [`Network::run`].
-pub fn run_reference(model: &Model, input: &[f32]) -> Result<Vec<f32>> {
-    ensure!(input.len() == model.layers[0].shape.x_len(), "input: of the wrong length");
-    let mut outputs: Vec<Vec<f32>> = Vec::new();
-    for (layer, parameters) in model.layers.iter().zip(&model.parameters) {
-        let shape = &layer.shape;
-        let mut y = vec![0.0; shape.y_len()];
-        let x = outputs.last().map_or(input, Vec::as_slice);
-        let (w, bias) = (&parameters.weights[..], &parameters.bias[..]);
-        if shape.op == Op::Fc {
-            reference::fully_connected(x, 1, &mut y, shape.cin, shape.cout, w, Some(bias), shape.activation())?;
-        } else {
-            let image = |data| Image::nhwc(data, 1, shape.hout, shape.wout, shape.cout);
-            let residual = layer.residual_from.map(|from| image(&outputs[from])).transpose()?;
-            let x = Image::nhwc(x, 1, shape.hin, shape.win, shape.cin)?;
-            let y = ImageMut::nhwc(&mut y, 1, shape.hout, shape.wout, shape.cout)?;
-            if shape.op == Op::Gap {
-                reference::global_average(x, y)?;
-            } else {
-                let w = operator::weights(shape, w);
-                reference::conv2d(x, residual, y, &shape.geometry(), w, Some(bias), shape.activation())?;
-            }
-        }
-        outputs.push(y);
-    }
-    Ok(outputs.pop().unwrap_or_default())
 }

@@ -18,15 +18,26 @@ const BUDGET: Duration = Duration::from_millis(20);
 /// # Errors
 /// None of its own.
 pub fn fma(kernels: &'static Kernels, parallel: &dyn Parallel) -> Result<f64> {
+    in_registers(&kernels.probe_fma_f32[0], kernels.probe_fma_flops, parallel)
+}
+
+/// Operations a second of products of bytes in registers, on all threads at once.
+///
+/// # Errors
+/// None of its own.
+pub fn dot(kernels: &'static Kernels, parallel: &dyn Parallel) -> Result<f64> {
+    in_registers(&kernels.probe_dot_i8[0], kernels.probe_dot_ops, parallel)
+}
+
+fn in_registers(kernel: &Kernel<Probe>, operations: usize, parallel: &dyn Parallel) -> Result<f64> {
     let turns = 20_000;
-    let flops = (turns * kernels.probe_fma_flops * parallel.threads()) as f64;
     let data = [0.5f32; REGISTER];
-    let task = |_| probe(&kernels.probe_fma_f32[0], &data, 0, turns);
+    let task = |_| probe(kernel, &data, 0, turns);
     let times = Times::measure(BUDGET, usize::MAX, || {
         parallel.run(parallel.threads(), &task);
         Ok(())
     })?;
-    Ok(flops / times.min())
+    Ok((turns * operations * parallel.threads()) as f64 / times.min())
 }
 
 /// Bytes a second that the threads read together, each its part of a buffer of `len` values, again and again.

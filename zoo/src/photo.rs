@@ -5,25 +5,42 @@
 use crate::model::{Filter, Preprocess, Rounding};
 use anyhow::{Context, Result, ensure};
 use image::{DynamicImage, imageops::FilterType};
-use std::path::Path;
+use kolibri::QuantParams;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Height and width of an input.
 pub const SIDE: usize = 224;
 
-/// Reads a photo, and crops and resizes it: `SIDE * SIDE` pixels of red, green, blue.
+/// The photos in a directory, by name.
+///
+/// # Errors
+/// A directory that cannot be read or has none.
+pub fn all(directory: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory).with_context(|| format!("{}", directory.display()))?;
+    let is_photo = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "png" || extension == "jpg");
+    let mut photos: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(is_photo).collect();
+    photos.sort();
+    ensure!(!photos.is_empty(), "{}: no photos", directory.display());
+    Ok(photos)
+}
+
+/// Reads a photo.
 ///
 /// # Errors
 /// A file that is missing or no image.
-pub fn read(path: &Path, preprocess: &Preprocess) -> Result<Vec<u8>> {
-    let photo = image::ImageReader::open(path)
+pub fn open(path: &Path) -> Result<DynamicImage> {
+    image::ImageReader::open(path)
         .and_then(image::ImageReader::with_guessed_format)
         .map_err(anyhow::Error::from)
         .and_then(|reader| Ok(reader.decode()?))
-        .with_context(|| format!("{}", path.display()))?;
-    Ok(crop(photo, preprocess))
+        .with_context(|| format!("{}", path.display()))
 }
 
-fn crop(photo: DynamicImage, preprocess: &Preprocess) -> Vec<u8> {
+/// The part of a photo that a network sees, resized: `SIDE * SIDE` pixels of red, green, blue.
+pub fn centre(photo: &DynamicImage, preprocess: &Preprocess) -> Vec<u8> {
     let (w, h) = (photo.width(), photo.height());
     let side = 224.0 / 256.0 * f64::from(w.min(h));
     let side = match preprocess.rounding {
@@ -31,12 +48,17 @@ fn crop(photo: DynamicImage, preprocess: &Preprocess) -> Vec<u8> {
         Rounding::Nearest => side.round_ties_even(),
     } as u32;
     let side = side.max(1);
+    // Odd margins: the networks' own programs leave the pixel more at the left and the top.
+    square(photo, [(w - side).div_ceil(2), (h - side).div_ceil(2)], side, preprocess)
+}
+
+/// A square of a photo, resized.
+pub fn square(photo: &DynamicImage, [x, y]: [u32; 2], side: u32, preprocess: &Preprocess) -> Vec<u8> {
     let filter = match preprocess.filter {
         Filter::Bicubic => FilterType::CatmullRom,
         Filter::Bilinear => FilterType::Triangle,
     };
-    // Odd margins: the networks' own programs leave the pixel more at the left and the top.
-    let square = photo.crop_imm((w - side).div_ceil(2), (h - side).div_ceil(2), side, side).into_rgb8();
+    let square = photo.crop_imm(x, y, side, side).into_rgb8();
     image::imageops::resize(&square, SIDE as u32, SIDE as u32, filter).into_raw()
 }
 
@@ -52,6 +74,11 @@ pub fn normalise(pixels: &[u8], preprocess: &Preprocess) -> Vec<f32> {
         }
     });
     input
+}
+
+/// The bytes of [`normalise`]'s values.
+pub fn quantise(pixels: &[u8], preprocess: &Preprocess, params: QuantParams) -> Vec<u8> {
+    normalise(pixels, preprocess).into_iter().map(|x| params.quantise(x)).collect()
 }
 
 /// `exp(logit)`, scaled so that the sum is 1.

@@ -23,6 +23,28 @@ impl Times {
         Ok(Times::new(seconds))
     }
 
+    /// As [`Times::measure`] of one or two, which take turns of `turn` each: what disturbs the machine disturbs both.
+    ///
+    /// # Errors
+    /// The first error of either.
+    pub fn measure_in_turns(
+        budget: Duration,
+        turn: Duration,
+        first: &mut dyn FnMut() -> Result<()>,
+        mut second: Option<&mut dyn FnMut() -> Result<()>>,
+    ) -> Result<(Times, Option<Times>)> {
+        let begin = Instant::now();
+        let mut seconds = [Vec::new(), Vec::new()];
+        while seconds[0].is_empty() || begin.elapsed() < budget {
+            seconds[0].extend(Times::measure(turn, usize::MAX, &mut *first)?.0);
+            if let Some(second) = &mut second {
+                seconds[1].extend(Times::measure(turn, usize::MAX, second)?.0);
+            }
+        }
+        let [first, second_seconds] = seconds;
+        Ok((Times::new(first), second.map(|_| Times::new(second_seconds))))
+    }
+
     /// Of measured seconds, at least one.
     pub fn new(mut seconds: Vec<f64>) -> Times {
         assert!(!seconds.is_empty(), "nothing was measured");

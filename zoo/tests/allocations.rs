@@ -5,6 +5,7 @@ use kolibri::{Level, Serial};
 use kolibri_zoo::{
     model::{Model, directory},
     network::Network,
+    quantized::{QuantizedModel, QuantizedNetwork},
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -38,13 +39,20 @@ static ALLOCATOR: Counting = Counting;
 fn a_run_allocates_nothing() -> Result<()> {
     for name in Model::known(&directory("models"))? {
         let model = Model::load(&directory("models"), &name)?;
+        let path = QuantizedModel::path(&directory("models"), &name);
+        let quantized = QuantizedModel::load(&directory("models"), &path, &name)?;
         for level in Level::available() {
-            let mut network = Network::new(&model, level.kernels().expect("available"), 1)?;
+            let kernels = level.kernels().expect("available");
+            let mut network = Network::new(&model, kernels, 1)?;
+            let mut in_bytes = QuantizedNetwork::new(&quantized, kernels, 1)?;
             let input = vec![0.5; network.input_len()];
+            let bytes = vec![0x80; network.input_len()];
             let before = ALLOCATIONS.load(Ordering::Relaxed);
             network.run(&input, &Serial)?;
-            let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
-            assert_eq!(allocations, 0, "{name} {}", level.name());
+            let between = ALLOCATIONS.load(Ordering::Relaxed);
+            in_bytes.run(&bytes, &Serial)?;
+            let allocations = [between - before, ALLOCATIONS.load(Ordering::Relaxed) - between];
+            assert_eq!(allocations, [0, 0], "{name} {}: f32, bytes", level.name());
         }
     }
     Ok(())

@@ -41,13 +41,13 @@ fn temporary(name: &str) -> PathBuf {
     directory
 }
 
-/// The likeliest class of each photo.
-fn top1(report: &Value) -> Vec<(String, i64)> {
+/// The likeliest class of each photo, in f32 and in bytes.
+fn top1(report: &Value) -> Vec<(String, [i64; 2])> {
     let tables = report["tables"].as_array().expect("tables");
     let of = |table: &Value| {
         let path = PathBuf::from(table["title"].as_str().expect("a title"));
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        (name, table["rows"][0]["class"].as_i64().expect("a class"))
+        (name, ["class", "int8_class"].map(|key| table["rows"][0][key].as_i64().expect("a class")))
     };
     tables.iter().map(of).collect()
 }
@@ -57,10 +57,14 @@ fn top1(report: &Value) -> Vec<(String, i64)> {
 fn photos_show_what_they_show() {
     let report = json(&["--json"]);
     assert_eq!(report["network"], "efficientnet_lite0");
-    assert!(report["ms_per_image"].as_f64() > Some(0.0));
+    for key in ["ms_per_image", "int8_ms_per_image", "f32_per_int8", "gflops", "int8_gops"] {
+        assert!(report[key].as_f64() > Some(0.0), "{key}");
+    }
+    let sizes = ["parameters_MB", "int8_parameters_MB"].map(|key| report[key].as_f64().expect("a size"));
+    assert!(sizes[1] < 0.27 * sizes[0], "{sizes:?}");
     assert_eq!(report["threads"], 1);
     let seen = top1(&report);
-    let sees = |photo: &str, class: i64| assert!(seen.contains(&(photo.into(), class)), "{photo}: {seen:?}");
+    let sees = |photo: &str, class: i64| assert!(seen.contains(&(photo.into(), [class; 2])), "{photo}: {seen:?}");
     assert_eq!(seen.len(), 6);
     sees("chelsea", 282); // tiger cat
     sees("coffee", 967); // espresso
@@ -75,7 +79,7 @@ fn a_network_a_level_and_photos_can_be_chosen() {
     let chosen = ["classify", "--network", "mobilenet_v2", "--level", "portable", "--threads", "2", "--photo"];
     let arguments = [&chosen[..], &[&photo, "--photo", &photo, "--json"]].concat();
     let report = json(&arguments);
-    assert_eq!(top1(&report), [("coffee".to_string(), 967), ("coffee".to_string(), 967)]);
+    assert_eq!(top1(&report), [("coffee".to_string(), [967; 2]), ("coffee".to_string(), [967; 2])]);
     assert_eq!((&report["level"], &report["threads"]), (&"portable".into(), &2.into()));
     let text = String::from_utf8(kolibri(&arguments[..arguments.len() - 1]).stdout).expect("text");
     assert!(text.contains("espresso") && text.contains("percent of peak"), "{text}");
@@ -111,13 +115,22 @@ fn broken_files_are_named() {
     std::fs::write(network.join("layers.json"), "{").expect("written");
     fails(&kolibri(&arguments), &["layers.json"]);
     std::fs::copy(format!("{whole}/layers.json"), network.join("layers.json")).expect("copied");
-    let weights = "efficientnet_lite0.f16.safetensors";
-    let _ = std::fs::remove_file(network.join(weights));
+    let (weights, in_bytes) = ("efficientnet_lite0.f16.safetensors", "efficientnet_lite0.i8.safetensors");
+    // Of another run of this test.
+    for file in [weights, in_bytes] {
+        let _ = std::fs::remove_file(network.join(file));
+    }
     fails(&kolibri(&arguments), &[weights]);
     let bytes = std::fs::read(format!("{whole}/{weights}")).expect("read");
     std::fs::write(network.join(weights), &bytes[..bytes.len() / 2]).expect("written");
     fails(&kolibri(&arguments), &[weights]);
     std::fs::write(network.join(weights), &bytes).expect("written");
+    fails(&kolibri(&arguments), &[in_bytes]);
+    std::fs::write(network.join(in_bytes), b"no network").expect("written");
+    fails(&kolibri(&arguments), &[in_bytes]);
+    let other = format!("{}/models/mobilenet_v2/mobilenet_v2.i8.safetensors", env!("CARGO_MANIFEST_DIR"));
+    fails(&kolibri(&["--int8", &other]), &["mobilenet_v2.i8", "efficientnet_lite0"]);
+    std::fs::copy(format!("{whole}/{in_bytes}"), network.join(in_bytes)).expect("copied");
     fails(&kolibri(&arguments), &["imagenet_labels.txt"]);
     fails(&kolibri(&["--models", "/nowhere"]), &["/nowhere"]);
 }
@@ -140,10 +153,45 @@ fn kernels_are_listed_and_can_be_read() {
 
 #[test]
 #[cfg_attr(target_arch = "aarch64", ignore = "too slow under emulation")]
+fn networks_can_be_quantised() {
+    let file = temporary("quantised").join("mobilenet_v2.i8.safetensors");
+    let file = file.to_str().expect("UTF-8");
+    let photo = format!("{}/photos/coffee.png", env!("CARGO_MANIFEST_DIR"));
+    let report =
+        json(&["quantize", "mobilenet_v2", "--out", file, "--ranges", "percentile", "--photo", &photo, "--json"]);
+    assert_eq!(
+        (&report["ranges"], &report["photos"], &report["top-1_equal"]),
+        (&"percentile".into(), &1.into(), &1.into())
+    );
+    assert_eq!(report["int8_bytes"].as_u64(), std::fs::metadata(file).ok().map(|metadata| metadata.len()));
+    assert!(report["percent_of_f32"].as_f64() < Some(27.0) && report["least_cosine"].as_f64() > Some(0.98), "{report}");
+    let layers = report["tables"][0]["rows"].as_array().expect("layers");
+    assert_eq!(layers.len(), 54);
+    assert!(layers.iter().all(|layer| layer["snr_dB"].as_f64() > Some(3.0)), "{report}");
+
+    let chosen = ["--network", "mobilenet_v2", "--photo", &photo, "--json", "--int8"];
+    assert_eq!(top1(&json(&[&chosen[..], &[file]].concat())), [("coffee".to_string(), [967; 2])]);
+
+    let out = kolibri(&["quantize", "mobilenet_v2", "--out", "/nowhere/file", "--photo", &photo]);
+    fails(&out, &["/nowhere/file"]);
+    fails(&kolibri(&["quantize", "resnet", "--out", file]), &["resnet", "mobilenet_v2"]);
+}
+
+#[test]
+#[cfg_attr(target_arch = "aarch64", ignore = "too slow under emulation")]
 fn networks_can_be_measured() {
     let whole = json(&["bench", "mobilenet_v2", "--json"]);
     assert_eq!(whole[0]["tables"][0]["rows"].as_array().map(Vec::len), Some(54));
     assert!(whole[0]["ms_median"].as_f64() >= whole[0]["ms_minimum"].as_f64());
+    let bytes = json(&["bench", "mobilenet_v2", "--int8", "--json"]);
+    let rows = bytes[0]["tables"][0]["rows"].as_array().expect("layers");
+    assert!(rows.len() == 54 && rows.iter().all(|row| row["f32_per_int8"].as_f64() > Some(0.0)));
+    for key in ["ms_median", "f32_ms_median", "f32_per_int8_median", "f32_per_int8_minimum", "int8_peak_gops"] {
+        assert!(bytes[0][key].as_f64() > Some(0.0), "{key}");
+    }
+    let bytes = json(&["bench", "shufflenet_v2_0.5x", "--int8", "--json"]);
+    let rows = bytes[0]["tables"][0]["rows"].as_array().expect("layers");
+    assert!(rows.iter().all(|row| row["us"].is_number() || row["note"].as_str() != Some("")));
     let lone = json(&["bench", "shufflenet_v2_0.5x", "mobilenet_v1_0.25", "--json"]);
     let classes =
         |report: &Value| report["tables"].as_array().and_then(|tables| tables.last()?["rows"].as_array().cloned());

@@ -1,24 +1,21 @@
 //! Whole networks against recorded logits and activations, against the scalar reference, and against golden bits.
 
-use anyhow::{Context, Result};
-use kolibri::{Level, Rayon, Serial, kernels::Kernels};
+mod common;
+
+use anyhow::Result;
+use common::{CHELSEA, EMULATED, NETWORKS, bits, blessing, check_golden, fused_levels, golden, levels, path};
+use kolibri::{Rayon, Serial};
 use kolibri_zoo::{
     model::{Model, directory, read_json},
-    network::{Network, run_reference},
-    photo,
+    network::Network,
+    photo, reference,
 };
 use safetensors::SafeTensors;
 use serde::Deserialize;
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs};
 
-const NETWORKS: [&str; 2] = ["efficientnet_lite0", "mobilenet_v2"];
-/// The photo of the golden logits, and its index in `reference.safetensors`.
-const CHELSEA: usize = 0;
 /// The recorded logits were summed in another order. Logits reach 21; the largest difference that we saw is 3e-5.
 const LOGITS_BOUND: f32 = 2e-4;
-/// aarch64 runs under emulation, a thousand times slower: there one photo must do.
-const EMULATED: bool = cfg!(target_arch = "aarch64");
-
 /// What is recorded of a network.
 struct Recorded {
     model: Model,
@@ -71,32 +68,6 @@ struct Activations {
     absmax: f64,
     l2: f64,
     first8: [f64; 8],
-}
-
-fn path(network: &str, file: &str) -> PathBuf {
-    directory("models").join(network).join(file)
-}
-
-/// The levels of this CPU, and a line for each that it lacks.
-fn levels() -> Vec<&'static Kernels> {
-    let here = Level::ALL.iter().filter(|level| ["any", std::env::consts::ARCH].contains(&level.arch()));
-    let levels = here.filter_map(|level| {
-        let kernels = level.kernels();
-        if kernels.is_none() {
-            println!("SKIPPED level {}", level.name());
-        }
-        kernels
-    });
-    levels.filter(|kernels| !EMULATED || kernels.level != Level::Portable).collect()
-}
-
-/// Levels whose multiply-adds round once, so that they equal the reference bit for bit.
-fn fused_levels() -> Vec<&'static Kernels> {
-    levels().into_iter().filter(|kernels| kernels.fma).collect()
-}
-
-fn bits(logits: &[f32]) -> Vec<u32> {
-    logits.iter().map(|x| x.to_bits()).collect()
 }
 
 /// The five largest, largest first.
@@ -169,7 +140,7 @@ fn every_fused_level_equals_the_reference_on_any_number_of_threads() -> Result<(
     for name in if EMULATED { &[][..] } else { &NETWORKS } {
         let recorded = Recorded::load(name)?;
         let input = &recorded.inputs[CHELSEA];
-        let expected = bits(&run_reference(&recorded.model, input)?);
+        let expected = bits(&reference::run(&recorded.model, input)?);
         check_golden(name, &expected)?;
         for kernels in fused_levels() {
             let mut network = Network::new(&recorded.model, kernels, 3)?;
@@ -187,7 +158,7 @@ fn every_fused_level_equals_the_reference_on_any_number_of_threads() -> Result<(
 #[test]
 fn every_fused_level_equals_the_golden_bits() -> Result<()> {
     // While another test writes them, there is nothing to compare with.
-    let networks = if std::env::var_os("BLESS").is_some() { &[][..] } else { &NETWORKS };
+    let networks = if blessing() { &[][..] } else { &NETWORKS };
     for name in networks {
         let recorded = Recorded::load(name)?;
         for kernels in fused_levels() {
@@ -203,28 +174,6 @@ fn every_fused_level_equals_the_golden_bits() -> Result<()> {
 fn check_close(logits: &[f32], recorded: &[f32]) {
     assert_eq!(logits.len(), recorded.len());
     assert!(logits.iter().zip(recorded).all(|(a, b)| (a - b).abs() <= LOGITS_BOUND));
-}
-
-fn golden_path(network: &str) -> PathBuf {
-    directory("tests").join("golden").join(format!("logits_{network}.bits"))
-}
-
-/// Eight hexadecimal digits a line.
-fn golden(network: &str) -> Result<Vec<u32>> {
-    let path = golden_path(network);
-    let text = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
-    text.lines().map(|line| Ok(u32::from_str_radix(line, 16)?)).collect()
-}
-
-/// Compares with the golden file, or writes it where `BLESS` is set.
-fn check_golden(network: &str, bits: &[u32]) -> Result<()> {
-    if std::env::var_os("BLESS").is_some() {
-        fs::create_dir_all(directory("tests").join("golden"))?;
-        let text: String = bits.iter().map(|bits| format!("{bits:08x}\n")).collect();
-        fs::write(golden_path(network), text)?;
-    }
-    assert!(golden(network)? == bits, "{network}: the reference differs from its golden bits");
-    Ok(())
 }
 
 /// Each layer's kernel names belong to the level that was asked for, and what `list` promises exists.

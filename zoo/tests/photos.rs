@@ -21,7 +21,7 @@ fn photos_are_cropped_and_resized_as_the_networks_expect() -> Result<()> {
             let photo = entry["photo"].as_str().unwrap_or_default();
             let file = ["png", "jpg"].map(|end| directory("photos").join(format!("{photo}.{end}")));
             let file = file.iter().find(|file| file.exists()).expect("a photo");
-            let pixels = photo::read(file, &preprocess)?;
+            let pixels = photo::centre(&photo::open(file)?, &preprocess);
             let off: u64 = pixels.iter().zip(recorded).map(|(&a, &b)| u64::from(a.abs_diff(b))).sum();
             let most = pixels.iter().zip(recorded).map(|(&a, &b)| a.abs_diff(b)).max();
             let mean = off as f64 / pixels.len() as f64;

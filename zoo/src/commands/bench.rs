@@ -1,24 +1,32 @@
 //! `kolibri bench`: networks layer by layer.
 
+mod tables;
+
 use super::{Common, print, print_json};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use kolibri::{Parallel, kernels::Kernels};
 use kolibri_zoo::{
-    layer::{Class, Layer, Shape},
+    layer::{Class, Layer},
     lone::{self, Lone},
     model::{Model, directory},
     network::Network,
     peak,
-    report::{Cell, Report, Table},
+    quantized::{QuantizedModel, QuantizedNetwork},
+    report::{Cell, Report},
     timing::Times,
 };
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+use tables::{Line, Peaks, Seconds, classes, layers};
 
 /// Time for the runs of a whole network, and as much again for its layers.
 const WHOLE: Duration = Duration::from_secs(1);
-/// Time for a lone layer.
+/// Time for a lone layer, as much again where bytes are measured, and the time for which one of the two has the caches.
 const LONE: Duration = Duration::from_millis(20);
+const TURN: Duration = Duration::from_millis(3);
 
 #[derive(Args, Clone)]
 pub struct Arguments {
@@ -31,6 +39,9 @@ pub struct Arguments {
     /// Measure each distinct layer by itself, with hot caches, also where there are weights for the whole network
     #[arg(long)]
     lone: bool,
+    /// Measure bytes, beside f32 and in turns with it: rates and peaks are those of bytes
+    #[arg(long)]
+    int8: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -55,14 +66,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         print(format_args!("{report}\n"))
     };
-    let (mut every, mut peak) = (Vec::new(), 0.0f64);
+    let (mut every, mut peaks) = (Vec::new(), Peaks::default());
     for name in &chosen {
         let report = common.with_threads(|parallel| {
             let with_weights = models.contains(name);
-            let mut bench = Bench::new(kernels, parallel)?;
+            let mut bench = Bench::new(kernels, parallel, arguments.int8)?;
             let mut report = Report::default();
             let lines = if with_weights && !arguments.lone {
-                bench.whole(&Model::load(&common.models(), name)?, &mut report)?
+                bench.whole(&common.models(), name, &mut report)?
             } else if networks.contains(name) {
                 bench.lone(&lone::load(&directory("networks"), name)?)?
             } else {
@@ -70,179 +81,165 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             };
             let report = bench.finish(name, &lines, report);
             every.extend(lines);
-            peak = peak.max(bench.peak);
+            peaks = peaks.max(bench.peaks);
             report
         })?;
         show(report)?;
     }
     if chosen.len() > 1 {
         let mut sum = Report::default();
-        sum.tables.push(classes(&every, peak));
+        sum.tables.push(classes(&every, &peaks));
         sum.fact("networks", Cell::text(chosen.join(" ")));
         sum.fact("level", Cell::text(kernels.level.name()));
-        sum.fact("peak gflops", Cell::number(peak * 1e-9, 1));
+        peak_facts(&peaks, &mut sum);
         show(sum)?;
     }
     if common.json { print_json(&all.into()) } else { Ok(()) }
 }
 
-/// A measured layer.
-struct Line {
-    name: String,
-    shape: Shape,
-    count: usize,
-    /// Of one layer; NaN where there is nothing to run.
-    seconds: f64,
-    kernels: Vec<&'static str>,
-    note: &'static str,
-}
-
-impl Line {
-    fn is_depthwise(&self, k: usize) -> bool {
-        self.shape.class() == Class::Depthwise && self.shape.k == k
-    }
-}
-
 struct Bench<'a> {
     kernels: &'static Kernels,
     parallel: &'a dyn Parallel,
-    peak: f64,
+    int8: bool,
+    peaks: Peaks,
 }
 
 impl<'a> Bench<'a> {
-    fn new(kernels: &'static Kernels, parallel: &'a dyn Parallel) -> Result<Self> {
-        Ok(Bench { kernels, parallel, peak: peak::fma(kernels, parallel)? })
+    fn new(kernels: &'static Kernels, parallel: &'a dyn Parallel, int8: bool) -> Result<Self> {
+        let mut bench = Bench { kernels, parallel, int8, peaks: Peaks::default() };
+        bench.measure_peaks()?;
+        Ok(bench)
+    }
+
+    /// Before and after what is compared with them: the machine may have changed its clock.
+    fn measure_peaks(&mut self) -> Result<()> {
+        let int8 = self.int8.then(|| peak::dot(self.kernels, self.parallel)).transpose()?;
+        self.peaks = self.peaks.max(Peaks { f32: peak::fma(self.kernels, self.parallel)?, int8 });
+        Ok(())
     }
 
     /// A network end to end, then layer by layer inside whole runs: each layer finds the caches as the one before left
     /// them.
-    fn whole(&mut self, model: &Model, report: &mut Report) -> Result<Vec<Line>> {
-        let parallel = self.parallel;
-        let mut network = Network::new(model, self.kernels, parallel.threads())?;
+    fn whole(&mut self, models: &Path, name: &str, report: &mut Report) -> Result<Vec<Line>> {
+        let model = &Model::load(models, name)?;
+        let (kernels, parallel) = (self.kernels, self.parallel);
+        let mut network = Network::new(model, kernels, parallel.threads())?;
         let input = vec![0.5; network.input_len()];
+        let mut quantized = None;
+        if self.int8 {
+            let path = QuantizedModel::path(models, &model.name);
+            let model = QuantizedModel::load(models, &path, &model.name)?;
+            quantized = Some(QuantizedNetwork::new(&model, kernels, parallel.threads())?);
+        }
+        let bytes = vec![0x80; input.len()];
         network.run(&input, parallel)?;
-        let total = Times::measure(WHOLE, usize::MAX, || network.run(&input, parallel).map(|_| ()))?;
+        let budget = if self.int8 { 2 * WHOLE } else { WHOLE };
+        let mut run_bytes = quantized.as_mut().map(|quantized| || quantized.run(&bytes, parallel).map(|_| ()));
+        let (total, total_bytes) = Times::measure_in_turns(
+            budget,
+            Duration::ZERO,
+            &mut || network.run(&input, parallel).map(|_| ()),
+            run_bytes.as_mut().map(|run| run as _),
+        )?;
 
-        let mut samples = vec![Vec::new(); model.layers.len()];
-        Times::measure(WHOLE, usize::MAX, || {
+        let mut samples = vec![(Vec::new(), Vec::new()); model.layers.len()];
+        Times::measure(budget, usize::MAX, || {
             let mut start = Instant::now();
-            network.run_each(&input, parallel, |i, _| {
-                samples[i].push(start.elapsed().as_secs_f64());
-                start = Instant::now();
-            })?;
+            let mut lap = || std::mem::replace(&mut start, Instant::now()).elapsed().as_secs_f64();
+            network.run_each(&input, parallel, |i, _| samples[i].0.push(lap()))?;
+            if let Some(quantized) = &mut quantized {
+                lap();
+                quantized.network.run_each(&bytes, parallel, |i, _| samples[i].1.push(lap()))?;
+            }
             Ok(())
         })?;
-        // The machine may have changed its clock since the first measurement.
-        self.peak = self.peak.max(peak::fma(self.kernels, parallel)?);
+        self.measure_peaks()?;
 
-        let rate = model.flops() / total.median();
-        report.fact("ms median", Cell::number(total.median() * 1e3, 3));
-        report.fact("ms minimum", Cell::number(total.min() * 1e3, 3));
-        report.fact("gflops", Cell::number(rate * 1e-9, 1));
-        report.fact("percent of peak", Cell::number(100.0 * rate / self.peak, 1));
-        let layers = model.layers.iter().zip(samples).zip(network.kernel_names());
-        Ok(layers
-            .map(|((layer, samples), kernels)| line(layer, 1, Times::new(samples).median(), kernels, ""))
-            .collect())
+        self.total_facts(model.flops(), &total, total_bytes.as_ref(), report);
+        let names: Vec<_> = match &quantized {
+            Some(quantized) => quantized.network.kernel_names().collect(),
+            None => network.kernel_names().collect(),
+        };
+        let median = |samples: Vec<f64>| if samples.is_empty() { f64::NAN } else { Times::new(samples).median() };
+        let layers = model.layers.iter().zip(samples).zip(names);
+        let line = |((layer, (f32, int8)), kernels): ((&Layer, _), _)| {
+            Line::new(layer, 1, Seconds { f32: median(f32), int8: median(int8) }, kernels, "")
+        };
+        Ok(layers.map(line).collect())
+    }
+
+    fn total_facts(&self, flops: f64, f32: &Times, bytes: Option<&Times>, report: &mut Report) {
+        let times = bytes.unwrap_or(f32);
+        let rate = flops / times.median();
+        report.fact("ms median", Cell::number(times.median() * 1e3, 3));
+        report.fact("ms minimum", Cell::number(times.min() * 1e3, 3));
+        if let Some(bytes) = bytes {
+            report.fact("f32 ms median", Cell::number(f32.median() * 1e3, 3));
+            report.fact("f32 ms minimum", Cell::number(f32.min() * 1e3, 3));
+            report.fact("f32/int8 median", Cell::number(f32.median() / bytes.median(), 2));
+            report.fact("f32/int8 minimum", Cell::number(f32.min() / bytes.min(), 2));
+        }
+        report.fact(if self.int8 { "gops" } else { "gflops" }, Cell::number(rate * 1e-9, 1));
+        let peak = self.peaks.int8.unwrap_or(self.peaks.f32);
+        report.fact("percent of peak", Cell::number(100.0 * rate / peak, 1));
     }
 
     fn lone(&mut self, layers: &[Layer]) -> Result<Vec<Line>> {
-        let measure = |distinct: lone::Distinct| {
-            let lone::Distinct { layer, count } = distinct;
-            if let Some(why) = layer.shape.absent() {
-                return Ok(line(&layer, count, f64::NAN, Vec::new(), why));
-            }
-            let mut lone = Lone::new(&layer, self.kernels, self.parallel.threads())
-                .with_context(|| format!("{} {}", layer.name, layer.shape.describe()))?;
-            lone.run(self.parallel)?;
-            let times = Times::measure(LONE, usize::MAX, || Ok(lone.run(self.parallel)?))?;
-            Ok(line(&layer, count, times.min(), lone.kernel_names(), layer.shape.left_out().unwrap_or("")))
-        };
-        let lines = lone::distinct(layers).into_iter().map(measure).collect();
-        self.peak = self.peak.max(peak::fma(self.kernels, self.parallel)?);
+        let lines = lone::distinct(layers).into_iter().map(|distinct| self.lone_layer(&distinct)).collect();
+        self.measure_peaks()?;
         lines
     }
 
+    fn lone_layer(&self, lone::Distinct { layer, count }: &lone::Distinct) -> Result<Line> {
+        let (shape, threads) = (&layer.shape, self.parallel.threads());
+        if let Some(why) = shape.absent() {
+            return Ok(Line::absent(layer, *count, why));
+        }
+        let what = || format!("{} {}", layer.name, shape.describe());
+        let mut lone = Lone::new(layer, self.kernels, threads).with_context(what)?;
+        let mut note = shape.left_out().unwrap_or("");
+        let mut bytes = None;
+        if self.int8 {
+            match shape.absent_in_bytes() {
+                Some(why) => note = why,
+                None => bytes = Some(Lone::quantized(layer, self.kernels, threads).with_context(what)?),
+            }
+        }
+        let names = bytes.as_ref().map_or_else(|| lone.kernel_names(), Lone::kernel_names);
+        let mut run_bytes = bytes.as_mut().map(|bytes| || Ok(bytes.run(self.parallel)?));
+        let budget = if run_bytes.is_some() { 2 * LONE } else { LONE };
+        let (f32, int8) = Times::measure_in_turns(
+            budget,
+            TURN,
+            &mut || Ok(lone.run(self.parallel)?),
+            run_bytes.as_mut().map(|run| run as _),
+        )?;
+        let seconds = Seconds { f32: f32.min(), int8: int8.map_or(f64::NAN, |times| times.min()) };
+        Ok(Line::new(layer, *count, seconds, names, note))
+    }
+
     fn finish(&self, name: &str, lines: &[Line], mut report: Report) -> Result<Report> {
-        report.tables.push(self.layers(name, lines));
-        report.tables.push(classes(lines, self.peak));
+        report.tables.push(layers(name, lines, &self.peaks));
+        report.tables.push(classes(lines, &self.peaks));
         if let Some(fc) = lines.iter().rfind(|line| line.shape.class() == Class::FullyConnected) {
-            let values = fc.shape.cin * fc.shape.cout;
-            let rate = (values * size_of::<f32>()) as f64 / fc.seconds;
-            report.fact("fc weights MB", Cell::number((values * size_of::<f32>()) as f64 * 1e-6, 2));
-            report.fact("fc weights GB/s", Cell::number(rate * 1e-9, 1));
-            let read = peak::read(self.kernels, values, self.parallel)?;
+            let len = fc.shape.cin * fc.shape.cout;
+            let (bytes, seconds) = if self.int8 { (len, fc.seconds.int8) } else { (len * 4, fc.seconds.f32) };
+            report.fact("fc weights MB", Cell::number(bytes as f64 * 1e-6, 2));
+            report.fact("fc weights GB/s", Cell::number(bytes as f64 / seconds * 1e-9, 1));
+            let read = peak::read(self.kernels, bytes.div_ceil(4), self.parallel)?;
             report.fact("read GB/s of as much", Cell::number(read * 1e-9, 1));
         }
         report.fact("network", Cell::text(name));
         report.fact("level", Cell::text(self.kernels.level.name()));
         report.fact("threads", Cell::number(self.parallel.threads() as f64, 0));
-        report.fact("peak gflops", Cell::number(self.peak * 1e-9, 1));
+        peak_facts(&self.peaks, &mut report);
         Ok(report)
     }
-
-    fn layers(&self, name: &str, lines: &[Line]) -> Table {
-        let columns = &["layer", "op", "shape", "count", "us", "gflops", "percent of peak", "kernels", "note"];
-        let mut table = Table::new(format!("{name}: layers, us of each"), columns);
-        for line in lines {
-            let rate = rate(line.shape.flops(), line.seconds);
-            table.row([
-                Cell::text(&line.name),
-                Cell::text(line.shape.op_name()),
-                Cell::text(line.shape.describe()),
-                Cell::number(line.count as f64, 0),
-                Cell::number(line.seconds * 1e6, 1),
-                Cell::number(rate * 1e-9, 1),
-                Cell::number(100.0 * rate / self.peak, 1),
-                Cell::text(line.kernels.join(" ")),
-                Cell::text(line.note),
-            ]);
-        }
-        table
-    }
 }
 
-/// Rates of a class are its operations over its time, so that slow layers weigh what they cost.
-fn classes(lines: &[Line], peak: f64) -> Table {
-    let columns = &["class", "layers", "us", "percent of time", "gflops", "percent of peak"];
-    let mut table = Table::new("classes, us of all layers", columns);
-    let run = || lines.iter().filter(|line| line.seconds.is_finite());
-    let sum = |of: &dyn Fn(&Line) -> bool| {
-        run().filter(|line| of(line)).fold((0, 0.0, 0.0), |(layers, flops, seconds), line| {
-            let count = line.count as f64;
-            (layers + line.count, flops + count * line.shape.flops(), seconds + count * line.seconds)
-        })
-    };
-    let total = sum(&|_| true);
-    let mut row = |name: &str, (layers, flops, seconds): (usize, f64, f64)| {
-        let rate = rate(flops, seconds);
-        table.row([
-            Cell::text(name),
-            Cell::number(layers as f64, 0),
-            Cell::number(seconds * 1e6, 1),
-            Cell::number(100.0 * seconds / total.2, 1),
-            Cell::number(rate * 1e-9, 1),
-            Cell::number(100.0 * rate / peak, 1),
-        ]);
-    };
-    for class in Class::ALL {
-        let of_class = sum(&|line| line.shape.class() == class);
-        if of_class.0 > 0 {
-            row(class.name(), of_class);
-        }
+fn peak_facts(peaks: &Peaks, report: &mut Report) {
+    report.fact("peak gflops", Cell::number(peaks.f32 * 1e-9, 1));
+    if let Some(int8) = peaks.int8 {
+        report.fact("int8 peak gops", Cell::number(int8 * 1e-9, 1));
     }
-    for k in (1..=11).filter(|&k| lines.iter().any(|line| line.is_depthwise(k))) {
-        row(&format!("depthwise {k}x{k}"), sum(&|line| line.is_depthwise(k)));
-    }
-    row("all", total);
-    table
-}
-
-fn line(layer: &Layer, count: usize, seconds: f64, kernels: Vec<&'static str>, note: &'static str) -> Line {
-    Line { name: layer.name.clone(), shape: layer.shape, count, seconds, kernels, note }
-}
-
-/// Operations a second; NaN, which tables leave empty, where there are none.
-fn rate(flops: f64, seconds: f64) -> f64 {
-    if flops > 0.0 { flops / seconds } else { f64::NAN }
 }

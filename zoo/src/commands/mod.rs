@@ -3,11 +3,12 @@
 pub mod bench;
 pub mod classify;
 pub mod kernels;
+pub mod quantize;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use kolibri::{Level, Parallel, Rayon, Serial, kernels::Kernels};
-use kolibri_zoo::model::directory;
+use kolibri_zoo::{model::directory, photo};
 use serde_json::Value;
 use std::{
     io::{ErrorKind, Write},
@@ -48,6 +49,11 @@ impl Common {
 
     pub fn models(&self) -> PathBuf {
         self.models.clone().unwrap_or_else(|| directory("models"))
+    }
+
+    /// The photos asked for, or all there are.
+    pub fn photos(&self, chosen: &[PathBuf]) -> Result<Vec<PathBuf>> {
+        if chosen.is_empty() { photo::all(&directory("photos")) } else { Ok(chosen.to_vec()) }
     }
 
     pub fn threads(&self) -> usize {

@@ -1,0 +1,93 @@
+//! Networks of bytes.
+
+mod file;
+
+use crate::{calibrate::Ranges, layer::Layer, model::Preprocess, network::Network, operator::Bytes};
+use anyhow::Result;
+use kolibri::{Parallel, QuantParams, kernels::Kernels};
+
+/// The weights of a layer in bytes; empty where it has none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QuantizedParameters {
+    /// Their zero point is 0. The layout is that of the f32 weights.
+    pub weights: Vec<i8>,
+    /// Of each output channel.
+    pub scales: Vec<f32>,
+    /// In units of the input's scale times the weights'.
+    pub bias: Vec<i32>,
+}
+
+/// A network whose weights are bytes, for no level yet. Activations are u8.
+#[derive(Clone, Debug)]
+pub struct QuantizedModel {
+    /// The name of the network in f32.
+    pub name: String,
+    /// How the ranges of activations were chosen.
+    pub ranges: Ranges,
+    /// How a photo becomes input.
+    pub preprocess: Preprocess,
+    /// Layers; each takes the output of the one before.
+    pub layers: Vec<Layer>,
+    /// Weights of each layer.
+    pub parameters: Vec<QuantizedParameters>,
+    /// What the bytes of the input stand for and, after it, those of each layer's output.
+    pub activations: Vec<QuantParams>,
+}
+
+impl QuantizedModel {
+    /// What the bytes of the input stand for.
+    pub fn input(&self) -> QuantParams {
+        self.activations[0]
+    }
+
+    /// What the bytes of a layer's output stand for.
+    pub fn output(&self, layer: usize) -> QuantParams {
+        self.activations[layer + 1]
+    }
+
+    /// What the bytes of a layer's operands stand for.
+    pub fn bytes(&self, layer: usize) -> Bytes {
+        let residual = self.layers[layer].residual_from.map(|from| self.output(from));
+        Bytes { x: self.activations[layer], y: self.output(layer), residual }
+    }
+
+    /// Bytes of weights, their scales, and biases.
+    pub fn parameter_bytes(&self) -> usize {
+        let bytes = |p: &QuantizedParameters| p.weights.len() + size_of_val(&p.scales[..]) + size_of_val(&p.bias[..]);
+        self.parameters.iter().map(bytes).sum()
+    }
+}
+
+/// A network of bytes ready to run, from bytes to logits.
+pub struct QuantizedNetwork {
+    /// From bytes to bytes.
+    pub network: Network<u8>,
+    output: QuantParams,
+    logits: Vec<f32>,
+}
+
+impl QuantizedNetwork {
+    /// As [`Network::new`].
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn new(model: &QuantizedModel, kernels: &'static Kernels, threads: usize) -> Result<Self> {
+        let last = model.layers.len() - 1;
+        let logits = vec![0.0; model.layers[last].shape.y_len()];
+        Ok(QuantizedNetwork {
+            network: Network::quantized(model, kernels, threads)?,
+            output: model.output(last),
+            logits,
+        })
+    }
+
+    /// The logits for an image of bytes, NHWC. Allocates nothing.
+    ///
+    /// # Errors
+    /// As [`Network::run`].
+    pub fn run(&mut self, input: &[u8], parallel: &dyn Parallel) -> Result<&[f32]> {
+        let bytes = self.network.run(input, parallel)?;
+        self.logits.iter_mut().zip(bytes).for_each(|(logit, &byte)| *logit = self.output.dequantise(byte));
+        Ok(&self.logits)
+    }
+}
