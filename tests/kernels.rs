@@ -98,6 +98,9 @@ fn tables_hold_what_their_names_say() {
             assert_eq!(dw.dwconv_i8.len(), DW_SHAPES.len() * dw.pixels.len());
             assert_eq!(dw.pixels.last(), Some(&1));
         }
+        let pools = ["avgpool_f32", "maxpool_f32", "sum_i8", "maxpool_i8"].map(|family| format!("{family}_{level}"));
+        assert!(kernels.pool_f32.iter().map(|kernel| kernel.name).eq(pools[..2].iter()), "{level}");
+        assert!(kernels.pool_i8.iter().map(|kernel| kernel.name).eq(pools[2..].iter()), "{level}");
         let blocks: Vec<_> = kernels.dw_i8.iter().map(|dw| dw.channels()).collect();
         assert!(blocks.is_sorted_by(|a, b| a > b), "{blocks:?}");
         let names: Vec<_> = kernels.list().map(|(name, _)| name).collect();

@@ -228,8 +228,8 @@ fn depthwise(
 ) {
     let (int8, block) = (&dw.int8, dw.channels());
     let channels = channels(rng, dw, narrowest);
-    let (output, kinds, to_sums) = (Output::random(rng), [kind(rng), kind(rng)], rng.one_in(3));
-    let (flip_in, offset) = (rng.pick(&[0, 0x80]), rng.below(4));
+    let (output, kinds, any_taps) = (Output::random(rng), [kind(rng), kind(rng)], taps > 0);
+    let (to_sums, flip_in, offset) = (any_taps && rng.one_in(3), rng.pick(&[0, 0x80]), rng.below(4));
     let spare = rng.range(0, 4 * inputs);
     let x = any(rng, place, offset + channels + spare, kinds[0]);
     let last = x.len() - offset - channels;
@@ -291,7 +291,8 @@ fn depthwise(
         let mut sum = bias;
         for (product, row) in (0..products).flat_map(|product| (0..g).map(move |row| (product, row))) {
             if let Some(input) = input(pixel, product, row) {
-                let x = value(x[starts[input] + offset + c] ^ flip_in, int8.signed);
+                let byte = x[starts[input] + offset + c];
+                let x = value(if any_taps { byte ^ flip_in } else { byte }, int8.signed);
                 sum = sum.wrapping_add(x * weight(c, product, row));
             }
         }
@@ -489,9 +490,9 @@ pub fn transpose(rng: &mut Rng, kernel: Kernel<TransposeX8>, place: Place) {
 pub fn probe(rng: &mut Rng, kernels: &Kernels, place: Place) {
     let (int8, kernel, turns) = (&kernels.int8, kernels.probe_dot_i8[0], rng.below(5));
     let lanes = int8.lanes;
-    let units: Vec<_> = (0..lanes * int8.values()).map(|_| rng.below(4) as i32).collect();
-    let mut data = vec![0; 4 * lanes.max(lanes * int8.unit / 4)];
-    units.iter().enumerate().for_each(|(i, &unit)| put(&mut data, i * int8.element, int8.element, unit));
+    let mut data = vec![0; 4 * (lanes.max(lanes * int8.unit / 4) + 8)];
+    let values: Vec<_> = (0..data.len() / int8.element).map(|_| rng.below(4) as i32).collect();
+    values.iter().enumerate().for_each(|(i, &value)| put(&mut data, i * int8.element, int8.element, value));
     let words: Vec<_> = data.chunks(4).map(|b| f32::from_le_bytes(b.try_into().expect("four"))).collect();
     let data = Mem::new(place, &words, 0.0);
     let mut out = Mem::new(place, &vec![0.0f32; lanes], 0.0);
@@ -499,16 +500,20 @@ pub fn probe(rng: &mut Rng, kernels: &Kernels, place: Place) {
     // SAFETY: made by the contract of `Probe`.
     unsafe { kernel.run(&args) };
 
-    let chains = (kernels.probe_dot_ops / (2 * lanes * int8.values())) as i32;
+    // Chain `j * xs + i`: operands from the i-th and the j-th word on. Products on tile registers leave nothing.
+    let ys = 6;
+    let xs = kernels.probe_dot_ops / (2 * lanes * int8.values()) / ys;
     for (lane, got) in out.iter().enumerate() {
         // A product of matrices: four lanes are the products of two rows by two.
         let (a, b) = if int8.rows == 2 { (lane / 4 * 2 + lane / 2 % 2, lane / 4 * 2 + lane % 2) } else { (lane, lane) };
-        let unit = |i: usize| units[i * int8.values()..(i + 1) * int8.values()].iter();
-        let dot: i32 = unit(a).zip(unit(b)).map(|(a, b)| a * b).sum();
-        let one = |i: i32| i + turns as i32 * dot;
-        let expected = (1..chains).fold(one(0), |all, i| all - one(i));
-        // Products on tile registers leave nothing.
-        let expected = if kernels.gemm_i8_amx.is_empty() { expected } else { 0 };
+        let unit = |word: usize, i: usize| {
+            let first = 4 * word / int8.element + i * int8.values();
+            values[first..first + int8.values()].iter()
+        };
+        let dot = |i: usize, j: usize| unit(i, a).zip(unit(j, b)).map(|(a, b)| a * b).sum::<i32>();
+        let chain = |c: usize| c as i32 + turns as i32 * dot(c % xs, c / xs);
+        let tiles = !kernels.gemm_i8_amx.is_empty();
+        let expected = if tiles { 0 } else { (1..xs * ys).fold(chain(0), |all, c| all - chain(c)) };
         assert_eq!(got.to_bits() as i32, expected, "{} {args:?} {lane}", kernel.name);
     }
 }
