@@ -1,9 +1,9 @@
 //! SIMD kernels for light-weight convolutional networks.
 //!
-//! Depthwise, pointwise, standard and grouped convolution, fully connected layers, pooling, addition, channel shuffle and
-//! layout changes, in f32 on NHWC images, for MobileNet, ShuffleNet, MnasNet, NASNet and their kin. A generator that
-//! runs in the build script emits every kernel for every instruction set from one description; the best set that the
-//! CPU has is taken at run time.
+//! Depthwise, pointwise, standard and grouped convolution, fully connected layers, pooling, addition, concat, channel
+//! shuffle and layout changes, in f32 and int8 on NHWC images, for MobileNet, ShuffleNet, MnasNet, NASNet and their kin. A
+//! generator that runs in the build script emits every kernel for every instruction set from one description; the best
+//! set that the CPU has is taken at run time.
 //!
 //! ```
 //! use kolibri::{Activation, Conv2d, ConvGeometry, Image, ImageMut, Padding, Serial, Weights, Workspace};
@@ -28,10 +28,33 @@
 //! # }
 //! ```
 //!
+//! On bytes, `i8` or `u8`, an operator is told what they stand for, and how sums become bytes: see [`Requantization`].
+//! ```
+//! use kolibri::{Activation, Conv2d, ConvGeometry, QuantParams, Quantization, Requantization, Weights};
+//!
+//! # fn main() -> Result<(), kolibri::Error> {
+//! let geometry = ConvGeometry::new(24, 144, [1, 1]);
+//! let weights = vec![1i8; 144 * 24];
+//! let quantization = Quantization {
+//!     x: QuantParams::new(0.05, 128), // real = 0.05 * (q - 128)
+//!     weight_scales: &[0.01],         // one, or one for each output channel; zero point 0
+//!     y: QuantParams::new(6.0 / 255.0, 0),
+//!     residual: None,
+//!     mode: Requantization::FloatScale,
+//! };
+//! let conv = Conv2d::<u8>::quantized(&geometry, Weights::ohwi(&weights), None, &quantization, Activation::Relu6)?;
+//! # let _ = conv;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Promises
 //! - **The same bits everywhere.** On every level with a fused multiply-add results equal [`mod@reference`] bit for bit,
 //!   whatever the tile, the thread count or the position in the batch: each output is one chain of multiply-adds in one
 //!   order. The portable level has no such instruction on baseline x86-64; it keeps the order, not the bits.
+//! - **Exact int8.** Sums are exact on every level: no instruction that saturates at 16 bits is used. Bytes are equal on
+//!   every level, the portable one too, and equal to those of ONNX Runtime and LiteRT where the documentation of an
+//!   operator says so; `tests/conformance/` holds their answers.
 //! - **No byte touched outside the caller's buffers**, at any size and alignment.
 //! - **No allocation, no lock and no thread of its own in `run`.** Weights are packed at creation, the caller passes a
 //!   [`Workspace`] of a stated size and lends threads through [`Parallel`].
@@ -42,8 +65,13 @@
 //! | --- | --- | --- |
 //! | portable | any | by the crate `wide` |
 //! | avx2 | x86-64 | AVX2, FMA |
+//! | avxvnni | x86-64 | AVX2, FMA, AVX-VNNI: int8 products of its own, the rest is avx2's |
 //! | avx512 | x86-64 | AVX-512 F, BW, DQ, VL |
+//! | avx512vnni | x86-64 | and VNNI: int8 products of its own, the rest is avx512's |
+//! | amx | x86-64, Linux | and AMX-INT8: products on tiles where they pay, the rest is avx512vnni's. The tiles are asked of the system when levels are first detected; refused, the next level is taken |
 //! | neon | aarch64 | NEON |
+//! | neon_dotprod | aarch64 | and dot products: int8 products of its own |
+//! | neon_i8mm | aarch64 | and int8 matrix products |
 //!
 //! The environment variable `KOLIBRI_ISA` narrows the choice; see [`Level::selected`].
 //!

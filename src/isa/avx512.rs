@@ -470,6 +470,7 @@ pub fn lookup(table: &Table, x: Bytes) -> Bytes {
 /// keeping values in registers would spill them.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[allow(clippy::pointers_in_nomem_asm_block)] // which accesses nothing
 pub fn opaque(mut p: *const u8) -> *const u8 {
     // SAFETY: no instruction at all.
     unsafe { core::arch::asm!("/* {} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) }
