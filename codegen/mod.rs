@@ -1,9 +1,9 @@
 //! The generator: structure only, no intrinsic, no dependency. See `codegen/README.md`.
 
-pub mod add_i8;
 pub mod dwconv_f32;
 pub mod dwconv_i8;
 pub mod elementwise;
+pub mod elementwise_i8;
 pub mod gemm_f32;
 pub mod gemm_i8;
 pub mod gemm_i8_amx;
@@ -12,7 +12,6 @@ pub mod lookup_i8;
 pub mod pool;
 pub mod pool_i8;
 pub mod probe;
-pub mod requantise;
 pub mod tables;
 pub mod transpose;
 pub mod writer;
@@ -57,9 +56,9 @@ pub fn emit_level(level: &Level) -> (String, Vec<Family>) {
             transpose::emit_x32(&mut w, level),
             probe::emit_fma(&mut w, level),
             probe::emit_read(&mut w, level),
-            requantise::emit(&mut w, level),
+            elementwise_i8::emit_requantise(&mut w, level),
             pool_i8::emit_all(&mut w, level),
-            add_i8::emit(&mut w, level),
+            elementwise_i8::emit_add(&mut w, level),
             transpose::emit_x8(&mut w, level),
             lookup_i8::emit(&mut w, level),
         ]);

@@ -1,6 +1,9 @@
 //! AVX-512 VNNI on registers of 256 bits.
 
-pub use super::avx2::*;
+pub use super::{
+    avx2::*,
+    rows256::{interleave, load_row, load_row_flipped},
+};
 use core::arch::x86_64::*;
 
 /// `c` plus, in each lane, the products of four u8 and four i8. Exact: it does not saturate on the way.
@@ -8,33 +11,4 @@ use core::arch::x86_64::*;
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 pub fn dot(c: I32, x: Units, y: Units) -> I32 {
     _mm256_dpbusd_epi32(c, x, y)
-}
-
-/// A row of a depthwise window: 32 channels.
-#[inline]
-#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub unsafe fn load_row(p: *const u8) -> __m256i {
-    // SAFETY: 32 bytes, by the contract of the kernel's argument.
-    unsafe { _mm256_loadu_si256(p.cast()) }
-}
-
-/// `load_row`, some bits of its bytes flipped.
-#[inline]
-#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> __m256i {
-    // SAFETY: 32 bytes, by the contract of the kernel's argument.
-    let bytes = unsafe { _mm256_loadu_si256(p.cast()) };
-    _mm256_xor_si256(bytes, _mm256_set1_epi8(flip as i8))
-}
-
-/// Units of the four rows, the two registers of half H; see `DwI8::channel` for the order.
-#[inline]
-#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub fn interleave<const H: usize>(r: [__m256i; 4]) -> [Units; 2] {
-    let (a, b) = if H == 0 {
-        (_mm256_unpacklo_epi8(r[0], r[1]), _mm256_unpacklo_epi8(r[2], r[3]))
-    } else {
-        (_mm256_unpackhi_epi8(r[0], r[1]), _mm256_unpackhi_epi8(r[2], r[3]))
-    };
-    [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)]
 }

@@ -21,3 +21,5 @@ pub mod neon_dotprod;
 #[cfg(target_arch = "aarch64")]
 pub mod neon_i8mm;
 pub mod portable;
+#[cfg(target_arch = "x86_64")]
+mod rows256;
