@@ -113,22 +113,16 @@ impl<T: Quantized> Conv2d<T> {
     }
 }
 
-/// Parts of the memory of a task.
-struct Memory {
-    /// Words before the rows of A, or of pixel pointers.
-    sums: usize,
-}
-
 impl ConvI8 {
     /// Whether kernels leave sums, which become bytes afterwards.
     fn leaves_sums(&self, residual: bool) -> bool {
         residual || !self.plain
     }
 
-    /// The room for `pixels` of sums, which comes first.
-    fn memory(&self, cout: usize, pixels: usize) -> Result<Memory, Error> {
+    /// Words for `pixels` of sums, which come first in the memory of a task.
+    fn sums_words(&self, cout: usize, pixels: usize) -> usize {
         let sums = if self.leaves_sums(self.requantizer.residual.is_some()) { pixels } else { 0 };
-        Ok(Memory { sums: product("workspace", &[sums, cout])?.div_ceil(2) })
+        sums.saturating_mul(cout).div_ceil(2)
     }
 
     /// Sums of `channels` of `pixels` become bytes.
@@ -199,8 +193,7 @@ impl ConvI8 {
     ) {
         let Images { geometry, placed, x, y, residual } = images;
         let rows = gemm.block_rows();
-        let Ok(parts) = self.memory(y.c, rows) else { return };
-        let a: *mut u8 = memory.wrapping_add(parts.sums).cast();
+        let a: *mut u8 = memory.wrapping_add(self.sums_words(y.c, rows)).cast();
         let sums = if self.leaves_sums(residual.is_some()) { memory.cast::<i32>() } else { core::ptr::null_mut() };
         let gather =
             Gather { geometry, placed, x, int8: &self.kernels.int8, zero: self.zero, flip: self.flip_in, k: gemm.k };
@@ -239,7 +232,6 @@ impl ConvI8 {
         memory: *mut u64,
     ) {
         let Images { placed, x, y, residual, .. } = images;
-        let Ok(parts) = self.memory(y.c, placed.ow) else { return };
         let sums = if self.leaves_sums(residual.is_some()) { memory.cast::<i32>() } else { core::ptr::null_mut() };
         for row in rows.clone() {
             let pixels = row * placed.ow..(row + 1) * placed.ow;
@@ -250,7 +242,7 @@ impl ConvI8 {
                 sums_stride: y.c,
                 output: self.requantizer.output(),
             };
-            let tables = memory.wrapping_add(parts.sums);
+            let tables = memory.wrapping_add(self.sums_words(y.c, placed.ow));
             // SAFETY: as promised by the caller.
             unsafe {
                 depthwise.run_row(x, placed, row, row == rows.start, &to, tables);
@@ -274,14 +266,14 @@ impl<T: Quantized> ConvPath<T> for ConvI8 {
         let overflow = Error::Overflow { argument: "workspace" };
         let words = match &self.path {
             Path::Depthwise(depthwise) => {
-                let sums = self.memory(geometry.cout, placed.ow)?.sums;
+                let sums = self.sums_words(geometry.cout, placed.ow);
                 depthwise.words(placed).and_then(|words| words.checked_add(sums)).ok_or(overflow)?
             }
             Path::Gemm(gemm) => {
                 let rows = gemm.block_rows();
                 product("workspace", &[rows, geometry.groups, gemm.k])?;
                 let a = Gather::len(geometry.groups, gemm.k, &self.kernels.int8, rows);
-                self.memory(geometry.cout, rows)?.sums + a.div_ceil(size_of::<u64>())
+                self.sums_words(geometry.cout, rows).saturating_add(a.div_ceil(size_of::<u64>()))
             }
         };
         product("workspace", &[words, size_of::<u64>()])

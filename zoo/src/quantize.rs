@@ -37,6 +37,9 @@ fn input_range(preprocess: &Preprocess) -> (f32, f32) {
     ends.iter().fold((0.0, 0.0), |(min, max), &x| (x.min(min), x.max(max)))
 }
 
+/// Leaves room for the sum.
+const LARGEST_BIAS: f32 = (1 << 30) as f32;
+
 fn quantize_weights(shape: &Shape, parameters: &Parameters, x: &QuantParams, seen: &Observed) -> QuantizedParameters {
     let Parameters { weights, bias } = parameters;
     if weights.is_empty() {
@@ -50,7 +53,8 @@ fn quantize_weights(shape: &Shape, parameters: &Parameters, x: &QuantParams, see
 
     let mut quantized = QuantizedParameters { weights: vec![0; weights.len()], scales: Vec::new(), bias: Vec::new() };
     for (c, &bias) in bias.iter().enumerate() {
-        let scale = weight_scale(of(c).map(|i| weights[i]));
+        // No finer than the bias allows, which a channel of all but zero weights would otherwise take out of i32.
+        let scale = weight_scale(of(c).map(|i| weights[i])).max(bias.abs() / x.scale / LARGEST_BIAS);
         // Rounded weights shift the mean of the output, by as much as the mean of the input says: the bias takes it back.
         let mut shift = 0.0;
         for i in of(c) {
@@ -127,11 +131,16 @@ mod tests {
         }
     }
 
+    /// A channel of all but zero weights, as trained networks have them.
     #[test]
-    fn biases_out_of_range_saturate() {
+    fn biases_keep_their_value() {
         let shape = shape("pwconv", 1, 1, 2, 1);
-        let parameters = Parameters { weights: vec![1e-6, -1e-6], bias: vec![1e9, -1e9] };
-        let quantized = quantize_weights(&shape, &parameters, &QuantParams::new(1e-6, 0), &Observed::of(1, &[0.0]));
-        assert_eq!((quantized.weights, quantized.bias), (vec![127, -127], vec![i32::MAX, i32::MIN]));
+        let parameters = Parameters { weights: vec![1e-20, -1e-20], bias: vec![3.0, -0.5] };
+        let x = QuantParams::new(0.02, 0);
+        let quantized = quantize_weights(&shape, &parameters, &x, &Observed::of(1, &[0.0]));
+        for ((bias, scale), value) in quantized.bias.iter().zip(&quantized.scales).zip(&parameters.bias) {
+            let kept = f64::from(*bias) * f64::from(x.scale) * f64::from(*scale);
+            assert!((kept / f64::from(*value) - 1.0).abs() < 1e-6, "{kept} for {value}");
+        }
     }
 }
