@@ -9,7 +9,7 @@ use kolibri::{
     Level,
     kernels::{
         AMX_ROWS, AddI8, DW_SHAPES, DwConvF32, DwConvI8, ElementwiseF32, GemmF32, GemmI8, Kernel, Kernels, LookupI8,
-        PoolF32, PoolI8, Probe, RequantiseI8, TAPS_PIXELS, TransposeX8, TransposeX32,
+        PoolF32, PoolI8, Probe, RequantiseI8, TAPS_PIXELS, TransposeX8, TransposeX32, WidenI8,
     },
 };
 use std::{
@@ -307,6 +307,8 @@ fn rest_i8(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
         flip: 0x80,
     };
     bench.kernel(kernels.requantise_i8[0], &args, Work::Read(14 * CHANNELS * 5));
+    let args = WidenI8 { input: a, out: out.cast(), len: 14 * CHANNELS, flip: 0 };
+    bench.kernel(kernels.widen_i8[0], &args, Work::Read(14 * CHANNELS));
     for kernel in kernels.pool_i8 {
         let args = PoolI8 {
             input: a,

@@ -3,6 +3,7 @@
 //! ```text
 //! requantise_i8   out = round(clamp(f32(sum) * scale[c] + (residual - zero) * residual_scale)) + zero_point
 //! add_i8          out = clamp(((a * a_multiplier + b * b_multiplier + bias) >> shift) + zero_point)
+//! widen_i8        out = i16(a)
 //! ```
 //! The first is for what a product's own epilogue does not do; its clamp is that of the output less its zero point. The
 //! second is exact in i32; `bias` holds the half that is added for rounding and what the zero points take away.
@@ -46,6 +47,25 @@ pub fn emit_add(w: &mut Writer, level: &Level) -> Family {
         }
     });
     Family { field: "add_i8", kernels: vec![kernel] }
+}
+
+/// Bytes to i16, for products of pairs. The last step may overlap the one before it.
+pub fn emit_widen(w: &mut Writer, level: &Level) -> Family {
+    let step = level.int8.dw_registers * level.lanes;
+    let kernel = kernel_head(w, level, "widen_i8", "WidenI8", "Bytes to i16", 3);
+    w.line("let mut i = 0;");
+    w.open(format!("while i < p.len && p.len >= {step}"));
+    w.line(format!("i = i.min(p.len - {step});"));
+    w.line("unsafe { v::store_row(p.out.add(i), v::load_row_flipped(p.input.add(i), p.flip)) };");
+    w.line(format!("i += {step};"));
+    w.close();
+    w.open("if i < p.len");
+    w.line(format!("let mut last = [0i16; {step}];"));
+    w.line("unsafe { v::store_row(last.as_mut_ptr(), v::load_row_n(p.input, p.len, p.flip)) };");
+    w.line("unsafe { p.out.copy_from_nonoverlapping(last.as_ptr(), p.len) };");
+    w.close();
+    w.close();
+    Family { field: "widen_i8", kernels: vec![kernel] }
 }
 
 /// How many values are computed at a time.

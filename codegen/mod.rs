@@ -57,6 +57,7 @@ pub fn emit_level(level: &Level) -> (String, Vec<Family>) {
             probe::emit_fma(&mut w, level),
             probe::emit_read(&mut w, level),
             elementwise_i8::emit_requantise(&mut w, level),
+            elementwise_i8::emit_widen(&mut w, level),
             pool_i8::emit_all(&mut w, level),
             elementwise_i8::emit_add(&mut w, level),
             transpose::emit_x8(&mut w, level),

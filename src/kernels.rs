@@ -64,6 +64,8 @@ pub struct Kernels {
     pub lookup_i8: &'static [Kernel<LookupI8>],
     /// Transposition of bytes.
     pub transpose_x8: &'static [Kernel<TransposeX8>],
+    /// Bytes to i16, where bytes are widened for products.
+    pub widen_i8: &'static [Kernel<WidenI8>],
     /// Products of bytes in registers only.
     pub probe_dot_i8: &'static [Kernel<Probe>],
     /// Reading only: the bandwidth that benches measure against.
@@ -219,6 +221,7 @@ impl Kernels {
             .chain(of(self.gemm_i8_amx))
             .chain(self.dw_i8.iter().flat_map(|dw| of(dw.dwconv_i8).chain(of(dw.dwconv_i8_taps))))
             .chain(of(self.requantise_i8))
+            .chain(of(self.widen_i8))
             .chain(of(self.pool_i8))
             .chain(of(self.add_i8))
             .chain(of(self.transpose_x8))

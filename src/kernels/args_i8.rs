@@ -244,3 +244,19 @@ pub struct LookupI8 {
     /// Bytes a row.
     pub len: usize,
 }
+
+/// `out[i] = input[i]`, widened as the level multiplies: signed or not.
+///
+/// # Contract
+/// - `input` is valid for reads of `len` bytes, `out` for writes of `len` values, and they do not overlap.
+#[derive(Debug)]
+pub struct WidenI8 {
+    /// Bytes.
+    pub input: *const u8,
+    /// Values.
+    pub out: *mut i16,
+    /// How many.
+    pub len: usize,
+    /// Bits to flip in each byte that is read.
+    pub flip: u8,
+}

@@ -196,7 +196,7 @@ impl ConvI8 {
         let a: *mut u8 = memory.wrapping_add(self.sums_words(y.c, rows)).cast();
         let sums = if self.leaves_sums(residual.is_some()) { memory.cast::<i32>() } else { core::ptr::null_mut() };
         let gather =
-            Gather { geometry, placed, x, int8: &self.kernels.int8, zero: self.zero, flip: self.flip_in, k: gemm.k };
+            Gather { geometry, placed, x, kernels: self.kernels, zero: self.zero, flip: self.flip_in, k: gemm.k };
         let columns = gemm.panels.columns(geometry.groups, &units);
         let mut start = pixels.start;
         while start < pixels.end {

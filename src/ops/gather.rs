@@ -1,6 +1,11 @@
 //! Rows of A for products of bytes: the taps of each output pixel side by side, in the form that the level multiplies.
 
-use crate::{ConvGeometry, geometry::Placed, kernels::Int8, tensor::Raw};
+use crate::{
+    ConvGeometry,
+    geometry::Placed,
+    kernels::{Int8, Kernels, WidenI8},
+    tensor::Raw,
+};
 use core::ops::Range;
 
 /// How the rows of A are put together from an image.
@@ -8,7 +13,7 @@ pub(crate) struct Gather<'a> {
     pub geometry: &'a ConvGeometry,
     pub placed: &'a Placed,
     pub x: &'a Raw<u8>,
-    pub int8: &'a Int8,
+    pub kernels: &'static Kernels,
     /// What a tap outside the image reads.
     pub zero: u8,
     /// Bits to flip in each byte.
@@ -27,15 +32,18 @@ pub(crate) struct Rows {
     pub group: usize,
 }
 
+/// Bytes to which converted rows are aligned.
+const ALIGN: usize = 64;
+
 impl Gather<'_> {
     /// Bytes of memory for the rows of `pixels`: as they are multiplied, and before that as they are read.
     pub fn len(groups: usize, k: usize, int8: &Int8, pixels: usize) -> usize {
-        groups * pixels * (k + k / int8.element) + CHUNK
+        groups * pixels * (k + k / int8.element) + ALIGN
     }
 
     /// Values of a row.
     fn values(&self) -> usize {
-        self.k / self.int8.element
+        self.k / self.kernels.int8.element
     }
 
     /// Whether the taps of an output pixel are a pixel of the image.
@@ -52,7 +60,7 @@ impl Gather<'_> {
     /// `memory` has room for [`Gather::len`] bytes; the image is the one that `placed` was made for.
     pub unsafe fn rows(&self, pixels: &Range<usize>, memory: *mut u8) -> Rows {
         let (values, groups) = (self.values(), self.geometry.groups);
-        let convert = self.flip != 0 || self.int8.element > 1;
+        let convert = self.flip != 0 || self.kernels.int8.element > 1;
         let all = groups * pixels.len() * values;
         let mut rows = Rows { a: memory, stride: values, group: pixels.len() * values };
         if self.is_pointwise() && (!convert || self.x.pixel_stride == self.geometry.cin && groups == 1) {
@@ -62,7 +70,7 @@ impl Gather<'_> {
             unsafe { self.fill(pixels, memory) };
         }
         if convert {
-            let to = memory.wrapping_add(all.next_multiple_of(CHUNK));
+            let to = memory.wrapping_add(all.next_multiple_of(ALIGN));
             // SAFETY: `all` bytes at `a`, of the image or as just filled, and behind them the room for what they become.
             unsafe { self.convert(rows.a, to, all) };
             rows = Rows { a: to, stride: self.k, group: pixels.len() * self.k };
@@ -130,35 +138,15 @@ impl Gather<'_> {
     /// Brings bytes into the level's form.
     unsafe fn convert(&self, from: *const u8, to: *mut u8, len: usize) {
         let flip = self.flip;
-        // SAFETY: as promised by the caller.
+        // SAFETY: as promised by the caller: the contract of `WidenI8`, or `len` bytes of each.
         unsafe {
-            if self.int8.element == 1 {
+            if self.kernels.int8.element == 2 {
+                self.kernels.widen_i8[0].run(&WidenI8 { input: from, out: to.cast(), len, flip });
+            } else {
                 let from = core::slice::from_raw_parts(from, len);
                 let to = core::slice::from_raw_parts_mut(to, len);
                 to.iter_mut().zip(from).for_each(|(to, from)| *to = from ^ flip);
-            } else if self.int8.signed {
-                widen(from, to, len, |byte| i16::from((byte ^ flip) as i8));
-            } else {
-                widen(from, to, len, |byte| i16::from(byte ^ flip));
             }
-        }
-    }
-}
-
-/// Values that are widened at a time, so that the compiler does it in registers.
-const CHUNK: usize = 64;
-
-#[inline(always)]
-unsafe fn widen(from: *const u8, to: *mut u8, len: usize, value: impl Fn(u8) -> i16) {
-    let whole = len / CHUNK * CHUNK;
-    // SAFETY: `len` bytes, and as many i16.
-    unsafe {
-        for i in (0..whole).step_by(CHUNK) {
-            let bytes = from.add(i).cast::<[u8; CHUNK]>().read_unaligned();
-            to.add(2 * i).cast::<[i16; CHUNK]>().write_unaligned(bytes.map(&value));
-        }
-        for i in whole..len {
-            to.add(2 * i).cast::<i16>().write_unaligned(value(*from.add(i)));
         }
     }
 }

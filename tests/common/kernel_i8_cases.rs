@@ -7,7 +7,7 @@ use super::{
 };
 use kolibri::kernels::{
     AMX_K, AMX_ROWS, AddI8, DW_ROWS, DW_SHAPES, DwConvI8, DwI8, GemmI8, Int8, Kernel, Kernels, LookupI8, PoolI8, Probe,
-    RequantiseI8, TransposeX8,
+    RequantiseI8, TransposeX8, WidenI8,
 };
 use std::fmt::Debug;
 
@@ -542,9 +542,25 @@ pub fn every_kernel(rng: &mut Rng, kernels: &Kernels, place: Place) {
     probe(rng, kernels, place);
 }
 
+/// Signed or not, as the base of a level multiplies.
+pub fn widen(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<WidenI8>, place: Place) {
+    let (len, flip, kind) = (rng.edge(32, 5), rng.pick(&[0, 0x80]), kind(rng));
+    let input = any(rng, place, len, kind);
+    let mut out = Mem::new(place, &vec![i16::MIN; len], i16::MIN);
+    let args = WidenI8 { input: input.as_ptr(), out: out.as_mut_ptr(), len, flip };
+    // SAFETY: made by the contract of `WidenI8`.
+    unsafe { kernel.run(&args) };
+    for (i, (&byte, &got)) in input.iter().zip(&out[..]).enumerate() {
+        let byte = byte ^ flip;
+        let expected = if kernels.int8.signed { i16::from(byte as i8) } else { i16::from(byte) };
+        assert_eq!(got, expected, "{} {args:?}: at {i}", kernel.name);
+    }
+}
+
 /// A case for every kernel that is neither a product nor a convolution.
 pub fn small_kernels(rng: &mut Rng, kernels: &Kernels, place: Place) {
     requantise(rng, kernels, kernels.requantise_i8[0], place);
+    widen(rng, kernels, kernels.widen_i8[0], place);
     pool(rng, kernels, kernels.pool_i8[0], false, place);
     pool(rng, kernels, kernels.pool_i8[1], true, place);
     add(rng, kernels, kernels.add_i8[0], place);

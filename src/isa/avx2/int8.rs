@@ -460,3 +460,10 @@ pub fn opaque(mut p: *const u8) -> *const u8 {
     unsafe { core::arch::asm!("/* {} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) }
     p
 }
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn store_row(p: *mut i16, x: __m256i) {
+    // SAFETY: 16 values, by the contract of the kernel's argument.
+    unsafe { _mm256_storeu_si256(p.cast(), x) }
+}

@@ -361,3 +361,19 @@ pub fn opaque(mut p: *const u8) -> *const u8 {
     unsafe { core::arch::asm!("/* {} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) }
     p
 }
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn store_row(p: *mut i16, x: __m512i) {
+    // SAFETY: 32 values, by the contract of the kernel's argument.
+    unsafe { _mm512_storeu_si512(p.cast(), x) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> __m512i {
+    let mask = ((1u64 << n.min(32)) - 1) as __mmask32;
+    // SAFETY: a masked byte is not touched; `min(n, 32)` bytes, by the contract of the kernel's argument.
+    let bytes = unsafe { _mm256_maskz_loadu_epi8(mask, p.cast()) };
+    _mm512_cvtepu8_epi16(_mm256_xor_si256(bytes, _mm256_set1_epi8(flip as i8)))
+}

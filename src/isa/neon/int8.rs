@@ -397,3 +397,13 @@ pub unsafe fn store_half<const H: usize>(p: *mut u8, x: uint8x16_t) {
     // SAFETY: eight bytes, by the contract of the kernel's argument.
     unsafe { vst1_u8(p, if H == 0 { vget_low_u8(x) } else { vget_high_u8(x) }) }
 }
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub unsafe fn store_row(p: *mut i16, [low, high]: [int16x8_t; 2]) {
+    // SAFETY: 16 values, by the contract of the kernel's argument.
+    unsafe {
+        vst1q_s16(p, low);
+        vst1q_s16(p.add(8), high);
+    }
+}

@@ -348,3 +348,9 @@ pub fn lookup(table: &Table, x: Bytes) -> Bytes {
 pub fn opaque(p: *const u8) -> *const u8 {
     p
 }
+
+#[inline(always)]
+pub unsafe fn store_row(p: *mut i16, x: i16x8) {
+    // SAFETY: eight values, by the contract of the kernel's argument.
+    unsafe { p.cast::<[i16; 8]>().write_unaligned(x.to_array()) }
+}
