@@ -20,6 +20,7 @@ pub mod neon;
 pub mod neon_dotprod;
 #[cfg(target_arch = "aarch64")]
 pub mod neon_i8mm;
+mod part;
 pub mod portable;
 #[cfg(target_arch = "x86_64")]
 mod rows256;

@@ -1,6 +1,7 @@
 //! NEON with products of four bytes.
 
 pub use super::neon::*;
+use super::part;
 use core::arch::{aarch64::*, asm};
 
 /// Operands of a product: groups of four i8.
@@ -71,10 +72,9 @@ pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> int8x16_t {
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> int8x16_t {
-    let mut bytes = [0u8; 16];
-    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument, and 16 of the array.
+    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument; the array is as long as a whole load.
     unsafe {
-        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(16));
+        let bytes = part::load(p, n.min(16)).to_le_bytes();
         load_row_flipped(bytes.as_ptr(), flip)
     }
 }

@@ -188,8 +188,8 @@ impl Shape {
 
     /// Why there is nothing to run on bytes.
     pub fn absent_in_bytes(&self) -> Option<&'static str> {
-        let offered = self.class() != Class::Other || self.op == Op::Gap;
-        self.absent().or((!offered).then_some("not offered in bytes"))
+        let padded = self.op == Op::AvgPool && self.count_include_pad && self.pad.0 != [0; 4];
+        self.absent().or(padded.then_some("not offered in bytes: an average that counts padding"))
     }
 
     /// What an operator of this shape leaves out.

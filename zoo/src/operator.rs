@@ -91,12 +91,24 @@ impl Operator<u8> {
         let Bytes { x, y, residual } = *bytes;
         let (w, bias, weight_scales) = (&parameters.weights[..], Some(&parameters.bias[..]), &parameters.scales[..]);
         let q = &Quantization { x, weight_scales, y, residual, mode: Requantization::FloatScale };
+        let pool = |pool: Pool2d<u8>| {
+            let kernels = names(pool.kernel_names());
+            Kind::other(kernels, move |x, _, y, threads| pool.run(x, y, threads))
+        };
         let kind = match shape.op {
             Op::Fc => Kind::Fc(FullyConnected::quantized_on(kernels, shape.cin, shape.cout, w, bias, q, activation)?),
-            Op::Gap => {
-                let pool = Pool2d::<u8>::global_average_quantized_on(kernels, x, y)?;
-                let kernels = names(pool.kernel_names());
-                Kind::other(kernels, move |x, _, y, threads| pool.run(x, y, threads))
+            Op::Gap => pool(Pool2d::global_average_quantized_on(kernels, x, y)?),
+            Op::AvgPool => pool(Pool2d::quantized_average_on(kernels, shape.window())?),
+            Op::MaxPool => pool(Pool2d::quantized_max_on(kernels, shape.window())?),
+            Op::Add => {
+                let add = Add::<u8>::quantized_on(kernels, x, residual.unwrap_or(x), y, activation)?;
+                let kernels = names(add.kernel_names());
+                Kind::other(kernels, move |x, other, y, threads| add.run(x, other.unwrap_or(x), y, threads))
+            }
+            Op::Shuffle => {
+                let shuffle = ChannelShuffle::new_on(kernels, shape.groups)?;
+                let kernels = names(shuffle.kernel_names_of::<u8>());
+                Kind::other(kernels, move |x, _, y, threads| shuffle.run(x, y, threads))
             }
             _ => Kind::Conv(Conv2d::quantized_on(kernels, &shape.geometry(), weights(shape, w), bias, q, activation)?),
         };

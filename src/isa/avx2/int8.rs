@@ -1,6 +1,6 @@
 //! Words for bytes.
 
-use super::*;
+use super::{super::part, *};
 use core::arch::x86_64::*;
 
 /// i32 values.
@@ -177,7 +177,7 @@ pub unsafe fn store_half_n<const H: i32>(p: *mut u8, x: __m256i, n: usize) {
     // SAFETY: 16 bytes of the array, and `min(n, 16)` bytes, by the contract of the kernel's argument.
     unsafe {
         store_half::<H>(bytes.as_mut_ptr(), x);
-        p.copy_from_nonoverlapping(bytes.as_ptr(), n.min(16));
+        part::store(p, u128::from_le_bytes(bytes), n.min(16));
     }
 }
 
@@ -194,11 +194,11 @@ pub unsafe fn store_quarter<const Q: i32>(p: *mut u8, x: __m256i) {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn store_quarter_n<const Q: i32>(p: *mut u8, x: __m256i, n: usize) {
-    let mut bytes = [0u8; 8];
+    let mut bytes = [0u8; 16];
     // SAFETY: 8 bytes of the array, and `min(n, 8)` bytes, by the contract of the kernel's argument.
     unsafe {
         store_quarter::<Q>(bytes.as_mut_ptr(), x);
-        p.copy_from_nonoverlapping(bytes.as_ptr(), n.min(8));
+        part::store(p, u128::from_le_bytes(bytes), n.min(8));
     }
 }
 
@@ -214,10 +214,9 @@ pub unsafe fn widen(p: *const u8, flip: u8) -> I32 {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn widen_n(p: *const u8, flip: u8, n: usize) -> I32 {
-    let mut bytes = [0u8; 8];
-    // SAFETY: `min(n, 8)` bytes, by the contract of the kernel's argument, and eight of the array.
+    // SAFETY: `min(n, 8)` bytes, by the contract of the kernel's argument; the array is as long as a whole load.
     unsafe {
-        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(8));
+        let bytes = part::load(p, n.min(8)).to_le_bytes();
         widen(bytes.as_ptr(), flip)
     }
 }
@@ -242,10 +241,9 @@ pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> __m256i {
-    let mut bytes = [0u8; 16];
-    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument, and 16 of the array.
+    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument; the array is as long as a whole load.
     unsafe {
-        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(16));
+        let bytes = part::load(p, n.min(16)).to_le_bytes();
         load_row_flipped(bytes.as_ptr(), flip)
     }
 }

@@ -1,6 +1,6 @@
 //! Words for bytes.
 
-use super::*;
+use super::{super::part, *};
 use core::arch::aarch64::*;
 
 /// i32 values.
@@ -176,7 +176,7 @@ pub unsafe fn store_bytes_n(p: *mut u8, x: uint8x16_t, n: usize) {
     // SAFETY: 16 bytes of the array, and `min(n, 16)` bytes, by the contract of the kernel's argument.
     unsafe {
         vst1q_u8(bytes.as_mut_ptr(), x);
-        p.copy_from_nonoverlapping(bytes.as_ptr(), n.min(16));
+        part::store(p, u128::from_le_bytes(bytes), n.min(16));
     }
 }
 
@@ -190,11 +190,11 @@ pub unsafe fn store_quarter<const Q: i32>(p: *mut u8, x: uint8x16_t) {
 #[inline]
 #[target_feature(enable = "neon")]
 pub unsafe fn store_quarter_n<const Q: i32>(p: *mut u8, x: uint8x16_t, n: usize) {
-    let mut bytes = [0u8; 4];
+    let mut bytes = [0u8; 16];
     // SAFETY: four bytes of the array, and `min(n, 4)` bytes, by the contract of the kernel's argument.
     unsafe {
         store_quarter::<Q>(bytes.as_mut_ptr(), x);
-        p.copy_from_nonoverlapping(bytes.as_ptr(), n.min(4));
+        part::store(p, u128::from_le_bytes(bytes), n.min(4));
     }
 }
 
@@ -210,10 +210,9 @@ pub unsafe fn widen(p: *const u8, flip: u8) -> I32 {
 #[inline]
 #[target_feature(enable = "neon")]
 pub unsafe fn widen_n(p: *const u8, flip: u8, n: usize) -> I32 {
-    let mut bytes = [0u8; 4];
-    // SAFETY: `min(n, 4)` bytes, by the contract of the kernel's argument, and four of the array.
+    // SAFETY: `min(n, 4)` bytes, by the contract of the kernel's argument; the array is as long as a whole load.
     unsafe {
-        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(4));
+        let bytes = part::load(p, n.min(4)).to_le_bytes();
         widen(bytes.as_ptr(), flip)
     }
 }
@@ -239,10 +238,9 @@ pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> [int16x8_t; 2] {
 #[inline]
 #[target_feature(enable = "neon")]
 pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> [int16x8_t; 2] {
-    let mut bytes = [0u8; 16];
-    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument, and 16 of the array.
+    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument; the array is as long as a whole load.
     unsafe {
-        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(16));
+        let bytes = part::load(p, n.min(16)).to_le_bytes();
         load_row_flipped(bytes.as_ptr(), flip)
     }
 }

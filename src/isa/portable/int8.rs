@@ -1,6 +1,6 @@
 //! Words for bytes.
 
-use super::*;
+use super::{super::part, *};
 use wide::{bytemuck::cast, i16x8, i32x4, u8x16};
 
 /// i32 values.
@@ -156,7 +156,7 @@ pub unsafe fn store_half<const H: usize>(p: *mut u8, x: u8x16) {
 #[inline(always)]
 pub unsafe fn store_half_n<const H: usize>(p: *mut u8, x: u8x16, n: usize) {
     // SAFETY: `min(n, 8)` bytes, by the contract of the kernel's argument.
-    unsafe { p.copy_from_nonoverlapping(x.to_array()[8 * H..].as_ptr(), n.min(8)) }
+    unsafe { part::store(p, u128::from_le_bytes(x.to_array()) >> (64 * H), n.min(8)) }
 }
 
 #[inline(always)]
@@ -168,7 +168,7 @@ pub unsafe fn store_quarter<const Q: usize>(p: *mut u8, x: u8x16) {
 #[inline(always)]
 pub unsafe fn store_quarter_n<const Q: usize>(p: *mut u8, x: u8x16, n: usize) {
     // SAFETY: `min(n, 4)` bytes, by the contract of the kernel's argument.
-    unsafe { p.copy_from_nonoverlapping(x.to_array()[4 * Q..].as_ptr(), n.min(4)) }
+    unsafe { part::store(p, u128::from_le_bytes(x.to_array()) >> (32 * Q), n.min(4)) }
 }
 
 /// Bytes, some of their bits flipped, as i32.
@@ -181,10 +181,9 @@ pub unsafe fn widen(p: *const u8, flip: u8) -> I32 {
 
 #[inline(always)]
 pub unsafe fn widen_n(p: *const u8, flip: u8, n: usize) -> I32 {
-    let mut bytes = [0u8; 4];
-    // SAFETY: `min(n, 4)` bytes, by the contract of the kernel's argument, and four of the array.
+    // SAFETY: `min(n, 4)` bytes, by the contract of the kernel's argument; the array is as long as a whole load.
     unsafe {
-        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(4));
+        let bytes = part::load(p, n.min(4)).to_le_bytes();
         widen(bytes.as_ptr(), flip)
     }
 }
@@ -206,10 +205,9 @@ pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> i16x8 {
 
 #[inline(always)]
 pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> i16x8 {
-    let mut bytes = [0u8; 8];
-    // SAFETY: `min(n, 8)` bytes, by the contract of the kernel's argument, and eight of the array.
+    // SAFETY: `min(n, 8)` bytes, by the contract of the kernel's argument; the array is as long as a whole load.
     unsafe {
-        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(8));
+        let bytes = part::load(p, n.min(8)).to_le_bytes();
         load_row_flipped(bytes.as_ptr(), flip)
     }
 }
@@ -267,7 +265,7 @@ pub unsafe fn load_bytes_n(p: *const u8, n: usize) -> Bytes {
 #[inline(always)]
 pub unsafe fn store_bytes_n(p: *mut u8, x: Bytes, n: usize) {
     // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument.
-    unsafe { p.copy_from_nonoverlapping(x.to_array().as_ptr(), n.min(16)) }
+    unsafe { part::store(p, u128::from_le_bytes(x.to_array()), n) }
 }
 
 #[inline(always)]
