@@ -72,9 +72,8 @@ impl Block<'_> {
     fn interleave(&self, w: &mut Writer, half: usize, rows: usize, flip: &str, at: impl Fn(usize) -> String) {
         let row = |i: usize| match (i < rows, self.part) {
             (false, _) => "v::no_row()".into(),
-            (_, false) if flip.is_empty() => format!("v::load_row({})", at(i)),
+            (_, _) if flip.is_empty() => format!("v::load_row({})", at(i)),
             (_, false) => format!("v::load_row_flipped({}, {flip})", at(i)),
-            (_, true) if flip.is_empty() => format!("v::load_row_n({}, p.channels, 0)", at(i)),
             (_, true) => format!("v::load_row_n({}, p.channels, {flip})", at(i)),
         };
         w.line(format!("let q = unsafe {{ v::interleave::<{half}>([{}]) }};", list(0..self.g, row)));

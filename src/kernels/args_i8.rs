@@ -61,7 +61,7 @@ pub struct GemmI8 {
 ///   `(width - 1) * S + K` pixel pointers. Kernels for any taps: `rows[0]` points at `width * taps` pixel pointers, output
 ///   pixel by output pixel; `taps` is a multiple of the values of a unit.
 /// - `channels` is a multiple of the block's, or, for a level's narrowest blocks, less than one.
-/// - Each pixel pointer plus `offset` is valid for reads of `channels` bytes.
+/// - Each pixel pointer plus `offset` is valid for reads of `channels` bytes; but kernels of a shape read whole blocks.
 /// - `w` is valid for reads of the packed weights ([`super::DwI8::block_len`]) of each block. No scaled sum leaves
 ///   i32, or `sums` is not null.
 /// - `out + x * out_stride`, or where `sums` is not null `sums + x * sums_stride`, is for each x below `width` valid for

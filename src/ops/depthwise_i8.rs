@@ -83,7 +83,7 @@ impl Depthwise {
             }
         }
         // The kernels for any taps flip as they read.
-        let zeros = Packed::filled(geometry.cin, if own { zero ^ flip_in } else { zero });
+        let zeros = Packed::filled(pitch(kernels.dw_i8, geometry.cin), if own { zero ^ flip_in } else { zero });
         let mut packed = Packed::new(bytes);
         for Piece { dw, channels, at } in &pieces {
             let (g, block, products) = (dw.int8.values(), dw.channels(), products(dw));
@@ -113,11 +113,21 @@ impl Depthwise {
     pub fn words(&self, placed: &Placed) -> Option<usize> {
         match self.shape() {
             Some((k, stride)) => {
-                let copies = if self.flip_in == 0 { 0 } else { placed.w.checked_mul(k * self.geometry.cin)? };
+                let copies = if self.copies() { placed.w.checked_mul(k * self.pitch())? } else { 0 };
                 Ring::<u8>::words(placed, k, stride)?.checked_add(copies.div_ceil(size_of::<u64>()))
             }
             None => placed.ow.checked_mul(self.padded_taps()),
         }
+    }
+
+    /// Bytes from a copied pixel to the next: at least a block, which kernels of a shape read whole.
+    fn pitch(&self) -> usize {
+        pitch(self.dw_i8, self.geometry.cin)
+    }
+
+    /// Whether rows are copied: flipped, or less than a block.
+    fn copies(&self) -> bool {
+        self.flip_in != 0 || self.pitch() > self.geometry.cin
     }
 
     fn shape(&self) -> Option<(usize, usize)> {
@@ -152,11 +162,11 @@ impl Depthwise {
                     let copies = memory.wrapping_add(Ring::<u8>::words(placed, k, stride).unwrap_or(0)).cast::<u8>();
                     ring.rows(row, fresh, |iy| {
                         let pixels = Raw { ptr: x.pixel((n * placed.h + iy) * placed.w), ..*x };
-                        if self.flip_in == 0 {
+                        if !self.copies() {
                             return pixels;
                         }
-                        let ptr = copies.wrapping_add(iy % k * placed.w * x.c);
-                        let copy = Raw { ptr, pixel_stride: x.c, ..pixels };
+                        let ptr = copies.wrapping_add(iy % k * placed.w * self.pitch());
+                        let copy = Raw { ptr, pixel_stride: self.pitch(), ..pixels };
                         for i in 0..placed.w {
                             // A pixel of the row, and the copy's room for it.
                             flip(pixels.pixel(i), copy.pixel(i), x.c, self.flip_in);
@@ -213,6 +223,11 @@ unsafe fn flip(from: *const u8, to: *mut u8, len: usize, bits: u8) {
     // SAFETY: as promised by the caller.
     let (from, to) = unsafe { (core::slice::from_raw_parts(from, len), core::slice::from_raw_parts_mut(to, len)) };
     to.iter_mut().zip(from).for_each(|(to, from)| *to = from ^ bits);
+}
+
+/// `channels`, but at least the narrowest block.
+fn pitch(dw_i8: &[&DwI8], channels: usize) -> usize {
+    channels.max(dw_i8.last().map_or(1, |dw| dw.channels()))
 }
 
 /// Taps of a pixel, padded to whole products of all kernels.

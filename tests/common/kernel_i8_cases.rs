@@ -231,8 +231,10 @@ fn depthwise(
     let (output, kinds, any_taps) = (Output::random(rng), [kind(rng), kind(rng)], taps > 0);
     let (to_sums, flip_in, offset) = (any_taps && rng.one_in(3), rng.pick(&[0, 0x80]), rng.below(4));
     let spare = rng.range(0, 4 * inputs);
-    let x = any(rng, place, offset + channels + spare, kinds[0]);
-    let last = x.len() - offset - channels;
+    // Kernels of a shape read whole blocks.
+    let read = if any_taps { channels } else { channels.next_multiple_of(block) };
+    let x = any(rng, place, offset + read + spare, kinds[0]);
+    let last = x.len() - offset - read;
     let mut starts: Vec<_> = (0..tables * inputs).map(|_| rng.range(0, last)).collect();
     (starts[0], starts[tables * inputs / 2]) = (last, 0);
     let pointer = |&at: &usize| x[at..].as_ptr();
