@@ -31,7 +31,7 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
     let nr = cols * lanes;
     // Registers of a product: its rows of A, its columns of B.
     let (rows, width) = (mr.div_ceil(int8.rows), cols * int8.rows);
-    let held = if int8.a_step == 1 { width } else { rows };
+    let held = if int8.a_step == 1 && int8.rows == 1 { width } else { rows };
     let used = rows * width + held + 1 + int8.spare;
 
     let what = format!("`gemm_i8` in tiles of {mr}x{nr}");
@@ -87,17 +87,24 @@ fn k_loop(w: &mut Writer, level: &Level, mr: usize, rows: usize, width: usize, s
     let int8 = &level.int8;
     let register = level.lanes / int8.rows * int8.unit;
     w.open(format!("while k + {} <= p.k", step * int8.unit));
-    if step == 1 {
+    if int8.rows == 2 {
+        // A is held and B streams through one register: tiles are wider than high.
+        for i in 0..rows {
+            let (low, high) = (2 * i, (2 * i + 1).min(mr - 1));
+            w.line(format!("let x{i} = unsafe {{ v::load_pair(a{low}.add(k), a{high}.add(k)) }};"));
+        }
+        for j in 0..width {
+            w.line(format!("let y = unsafe {{ v::load_unit(b.add({})) }};", j * register));
+            for i in 0..rows {
+                w.line(format!("c{i}_{j} = v::dot(c{i}_{j}, x{i}, y);"));
+            }
+        }
+    } else if step == 1 {
         for j in 0..width {
             w.line(format!("let y{j} = unsafe {{ v::load_unit(b.add({})) }};", j * register));
         }
         for i in 0..rows {
-            let x = if int8.rows == 1 {
-                format!("v::splat_unit(a{i}.add(k))")
-            } else {
-                format!("v::load_pair(a{}.add(k), a{}.add(k))", 2 * i, (2 * i + 1).min(mr - 1))
-            };
-            w.line(format!("let x = unsafe {{ {x} }};"));
+            w.line(format!("let x = unsafe {{ v::splat_unit(a{i}.add(k)) }};"));
             for j in 0..width {
                 w.line(format!("c{i}_{j} = v::dot(c{i}_{j}, x, y{j});"));
             }

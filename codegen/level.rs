@@ -188,7 +188,14 @@ const NEON_I8MM: Level = Level {
     variant: "NeonI8mm",
     features: &["neon", "dotprod", "i8mm"],
     base: Some("neon_dotprod"),
-    int8: Int8 { unit: 8, rows: 2, a_step: 1, gemm: &[8, 8], dw_narrower: &["neon_dotprod"], ..NEON_DOTPROD.int8 },
+    int8: Int8 {
+        unit: 8,
+        rows: 2,
+        a_step: 1,
+        gemm: &[8, 8, 8, 6],
+        dw_narrower: &["neon_dotprod"],
+        ..NEON_DOTPROD.int8
+    },
     ..NEON
 };
 
