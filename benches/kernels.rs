@@ -8,8 +8,8 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, meas
 use kolibri::{
     Level,
     kernels::{
-        AMX_ROWS, AddI8, DW_SHAPES, DwConvF32, DwConvI8, ElementwiseF32, GemmF32, GemmI8, Kernel, Kernels, LookupI8,
-        PoolF32, PoolI8, Probe, RequantiseI8, TAPS_PIXELS, TransposeX8, TransposeX32, WidenI8,
+        AMX_ROWS, AddI8, DW_SHAPES, DwConvF32, DwConvI8, ElementwiseF32, Function, GemmF32, GemmI8, Kernel, Kernels,
+        LookupI8, PoolF32, PoolI8, Probe, RequantiseI8, ScaleI8, TAPS_PIXELS, TransposeX8, TransposeX32, WidenI8,
     },
 };
 use std::{
@@ -155,6 +155,7 @@ fn depthwise(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
         rows: std::array::from_fn(|r| o.table[r * 100..].as_ptr()),
         taps,
         width: PIXELS,
+        offset: 0,
         channels: CHANNELS,
         w: o.b.as_ptr(),
         out: o.out.as_mut_ptr(),
@@ -187,23 +188,29 @@ fn rest(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
         };
         bench.kernel(*kernel, &args, Work::Read(9 * CHANNELS * 4));
     }
-    for kernel in kernels.elementwise_f32 {
-        let args = ElementwiseF32 {
-            a: o.a.as_ptr(),
-            a_stride: CHANNELS,
-            b: o.b.as_ptr(),
-            b_stride: CHANNELS,
-            out: o.out.as_mut_ptr(),
-            out_stride: CHANNELS,
-            rows: 14,
-            len: CHANNELS,
-            hard_swish: false,
-            min: 0.0,
-            max: 6.0,
-        };
-        let operands = if kernel.name.starts_with("add") { 2 } else { 1 };
+    let elementwise = |o: &mut Operands, b_stride, function| ElementwiseF32 {
+        a: o.a.as_ptr(),
+        a_stride: CHANNELS,
+        b: o.b.as_ptr(),
+        b_stride,
+        out: o.out.as_mut_ptr(),
+        out_stride: CHANNELS,
+        rows: 14,
+        len: CHANNELS,
+        function,
+        min: 0.0,
+        max: 6.0,
+    };
+    // The second operand of the product is the factors of channels.
+    for (kernel, operands) in kernels.elementwise_f32.iter().zip([2, 1, 1]) {
+        let b_stride = (operands - 1) * CHANNELS;
+        let args = elementwise(o, b_stride, Function::Clamp);
         bench.kernel(*kernel, &args, Work::Read(operands * 14 * CHANNELS * 4));
     }
+    let (sigmoid, kernel) = (elementwise(o, 0, Function::Sigmoid), kernels.elementwise_f32[1]);
+    let name = format!("{}, sigmoid", kernel.name);
+    // SAFETY: as in `Bench::kernel`.
+    bench.run(&name, Work::Read(14 * CHANNELS * 4), || unsafe { kernel.run(black_box(&sigmoid)) });
     let args = TransposeX32 {
         src: o.a.as_ptr(),
         src_stride: CHANNELS,
@@ -299,14 +306,28 @@ fn rest_i8(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
         out_stride: CHANNELS,
         rows: 14,
         len: CHANNELS,
-        low: -3.0,
-        high: 252.0,
         zero_point: 3,
         min: 0,
         max: 255,
         flip: 0x80,
     };
     bench.kernel(kernels.requantise_i8[0], &args, Work::Read(14 * CHANNELS * 5));
+    let args = ScaleI8 {
+        x: a,
+        x_stride: CHANNELS,
+        zero: 3,
+        factors: b.cast(),
+        scale: 0.5,
+        out,
+        out_stride: CHANNELS,
+        rows: 14,
+        len: CHANNELS,
+        zero_point: 3,
+        min: 0,
+        max: 255,
+        flip: 0x80,
+    };
+    bench.kernel(kernels.scale_i8[0], &args, Work::Read(14 * CHANNELS));
     let args = WidenI8 { input: a, out: out.cast(), len: 14 * CHANNELS, flip: 0 };
     bench.kernel(kernels.widen_i8[0], &args, Work::Read(14 * CHANNELS));
     for kernel in kernels.pool_i8 {

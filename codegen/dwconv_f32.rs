@@ -52,10 +52,7 @@ fn emit(w: &mut Writer, level: &Level, k: usize, s: usize, pixels: usize) -> Ker
         }
         for j in 0..(pixels - 1) * s + k {
             let used: Vec<_> = (0..pixels).filter(|o| (o * s..o * s + k).contains(&j)).collect();
-            if used.is_empty() {
-                continue; // stride above the kernel size
-            }
-            w.line(format!("let x = {};", block.load(&format!("(*cols.add({j})).add(c)"))));
+            w.line(format!("let x = {};", block.load(&format!("(*cols.add({j})).add(at)"))));
             for o in used {
                 w.line(format!("y{o} = v::fma(x, w{}, y{o});", j - o * s));
             }
@@ -85,7 +82,7 @@ pub fn emit_taps(w: &mut Writer, level: &Level) -> Family {
             w.open("for tap in 0..p.taps");
             w.line(format!("let w0 = unsafe {{ v::load(w.add((1 + tap) * {})) }};", level.lanes));
             for o in 0..pixels {
-                let at = format!("(*rows.add({o} * p.taps + tap)).add(c)");
+                let at = format!("(*rows.add({o} * p.taps + tap)).add(at)");
                 w.line(format!("y{o} = v::fma({}, w0, y{o});", block.load(&at)));
             }
             w.close();
@@ -131,11 +128,12 @@ impl Block {
 fn per_block(w: &mut Writer, level: &Level, taps: &str, body: impl Fn(&mut Writer, Block)) {
     let lanes = level.lanes;
     w.open(format!("if p.channels < {lanes}"));
-    w.line("let (c, w) = (0, p.w);");
+    w.line("let (c, at, w) = (0, p.offset, p.w);");
     body(w, Block::Part);
     w.close_open("else");
     w.open(format!("for block in 0..p.channels.div_ceil({lanes})"));
     w.line(format!("let c = (block * {lanes}).min(p.channels - {lanes});"));
+    w.line("let at = p.offset + c;");
     w.line(format!("let w = unsafe {{ p.w.add(block * {lanes} * ({taps} + 1)) }};"));
     body(w, Block::Full);
     w.close();

@@ -158,9 +158,6 @@ fn emit(w: &mut Writer, level: &Level, k: usize, s: usize, pixels: usize) -> Ker
                 w.line(format!("let w = unsafe {{ w.add({} + rows * {}) }};", block.head(), k * block.weight()));
                 for j in 0..(pixels - 1) * s + k {
                     let used: Vec<_> = (0..pixels).filter(|o| (o * s..o * s + k).contains(&j)).collect();
-                    if used.is_empty() {
-                        continue; // stride above the kernel size
-                    }
                     if used_registers + 2 * k > level.registers + level.registers / 16 {
                         w.line("let w = v::opaque(w);");
                     }

@@ -1,12 +1,15 @@
-//! Rows of bytes, of operands that lie side by side: sums of products to bytes, and weighted sums of bytes.
+//! Rows of bytes, of operands that lie side by side: sums of products to bytes, bytes times factors, and weighted sums
+//! of bytes.
 //!
 //! ```text
 //! requantise_i8   out = round(clamp(f32(sum) * scale[c] + (residual - zero) * residual_scale)) + zero_point
+//! scale_i8        out = clamp(round(f32(x - zero) * factors[c] * scale) + zero_point)
 //! add_i8          out = clamp(((a * a_multiplier + b * b_multiplier + bias) >> shift) + zero_point)
 //! widen_i8        out = i16(a)
 //! ```
-//! The first is for what a product's own epilogue does not do; its clamp is that of the output less its zero point. The
-//! second is exact in i32; `bias` holds the half that is added for rounding and what the zero points take away.
+//! The first is for what a product's own epilogue does not do; its clamp is that of the output less its zero point. In
+//! the second a factor is the difference of two bytes, so that its product with another is exact in f32. The third is
+//! exact in i32; `bias` holds the half that is added for rounding and what the zero points take away.
 //!
 //! Four registers at a time, then one, of which the last may overlap the one before it; fewer values than a register are
 //! read and written as many as there are.
@@ -15,7 +18,8 @@ use super::{Family, kernel_head, level::Level, writer::Writer};
 
 pub fn emit_requantise(w: &mut Writer, level: &Level) -> Family {
     let kernel = kernel_head(w, level, "requantise_i8", "RequantiseI8", "Sums to bytes, with a residual", 12);
-    w.line("let (lo, hi) = (v::splat(p.low), v::splat(p.high));");
+    w.line("let bound = |byte: u8| (i32::from(byte) - i32::from(p.zero_point)) as f32;");
+    w.line("let (lo, hi) = (v::splat(bound(p.min)), v::splat(bound(p.max)));");
     w.line("let (zero, scale) = (v::splat_i32(p.residual_zero), v::splat(p.residual_scale));");
     rows(w, level.lanes, &["sums", "residual"], |w, step| {
         for r in 0..step.registers {
@@ -33,6 +37,19 @@ pub fn emit_requantise(w: &mut Writer, level: &Level) -> Family {
         }
     });
     Family { field: "requantise_i8", kernels: vec![kernel] }
+}
+
+pub fn emit_scale(w: &mut Writer, level: &Level) -> Family {
+    let kernel = kernel_head(w, level, "scale_i8", "ScaleI8", "Bytes times the factors of their channels", 11);
+    w.line("let (zero, scale) = (v::splat_i32(p.zero), v::splat(p.scale));");
+    rows(w, level.lanes, &["x"], |w, step| {
+        for r in 0..step.registers {
+            w.line(format!("let x{r} = v::to_f32(v::sub_i32({}, zero));", step.widen("x", r)));
+            w.line(format!("let product = v::mul(x{r}, {});", step.load("load", "p.factors", r)));
+            w.line(format!("let y{r} = v::round(v::mul(product, scale));"));
+        }
+    });
+    Family { field: "scale_i8", kernels: vec![kernel] }
 }
 
 pub fn emit_add(w: &mut Writer, level: &Level) -> Family {

@@ -88,7 +88,7 @@ fn k_loop(w: &mut Writer, level: &Level, mr: usize, rows: usize, width: usize, s
     let register = level.lanes / int8.rows * int8.unit;
     w.open(format!("while k + {} <= p.k", step * int8.unit));
     if int8.rows == 2 {
-        // A is held and B streams through one register: tiles are wider than high.
+        // A is held and B streams through one register: full panels are wider than tiles are high.
         for i in 0..rows {
             let (low, high) = (2 * i, (2 * i + 1).min(mr - 1));
             w.line(format!("let x{i} = unsafe {{ v::load_pair(a{low}.add(k), a{high}.add(k)) }};"));

@@ -11,8 +11,10 @@ use super::{Family, Kernel, gemm_i8, kernel_head, level::Level, writer::Writer};
 
 /// Rows of A in a step: two tiles.
 pub const ROWS: usize = 32;
+/// Bytes of k in a step: a row of a tile.
+pub const K: usize = 4 * TILE;
 /// Rows of a tile, and i32 columns.
-const TILE: usize = 16;
+pub const TILE: usize = 16;
 
 pub fn emit_all(w: &mut Writer, level: &Level) -> Family {
     let kernels = (1..=level.int8.gemm.len()).map(|cols| emit(w, level, cols)).collect();
@@ -54,7 +56,7 @@ fn emit(w: &mut Writer, level: &Level, cols: usize) -> Kernel {
     kernel
 }
 
-/// Sums of `p.k` bytes: tiles 0 to 3 hold them, 4 and 5 rows of A, 6 and 7 columns of B.
+/// Sums of `p.k` bytes, at least one step: tiles 0 to 3 hold them, 4 and 5 rows of A, 6 and 7 columns of B.
 fn asm(w: &mut Writer, cols: usize, nr: usize) {
     let sum = |i: usize, j: usize| i * cols + j;
     let tiles: Vec<_> = (0..2).flat_map(|i| (0..cols).map(move |j| (i, j))).collect();
@@ -73,10 +75,10 @@ fn asm(w: &mut Writer, cols: usize, nr: usize) {
     for &(i, j) in &tiles {
         w.line(format!("\"tdpbusd tmm{}, tmm{}, tmm{}\",", sum(i, j), 4 + i, 6 + j));
     }
-    for (register, step) in [("a", 64), ("a_low", 64), ("b", 64 * nr)] {
+    for (register, step) in [("a", K), ("a_low", K), ("b", K * nr)] {
         w.line(format!("\"add {{{register}}}, {step}\","));
     }
-    w.line("\"sub {k}, 64\",");
+    w.line(format!("\"sub {{k}}, {K}\","));
     w.line("\"jnz 2b\",");
     for &(i, j) in &tiles {
         let at = 4 * (i * TILE * nr + j * TILE);

@@ -26,7 +26,8 @@ pub struct Level {
     pub gemv_panels: usize,
     /// Output pixels that one depthwise step computes, widest first; ends with 1.
     pub dw_pixels: &'static [usize],
-    /// The level whose kernels it shares where it has none of its own: everything but the int8 products.
+    /// The level whose kernels it shares where it has none of its own: everything but the int8 products. Of what is in
+    /// `HALVES`, the level that it is half of.
     pub base: Option<&'static str>,
     /// Whether it has products on tile registers, and of its own nothing else.
     pub tiles: bool,
@@ -42,7 +43,7 @@ pub struct Int8 {
     pub unit: usize,
     /// Rows of A in one register: 2 where a product is one of small matrices.
     pub rows: usize,
-    /// Units that one register of A feeds: 1 where a unit is splat, 4 where `dot` takes a lane.
+    /// Units that one register of A feeds: 1 where a unit is splat, as many as it holds where `dot` takes a lane.
     pub a_step: usize,
     /// Whether activations are multiplied as i8 rather than u8.
     pub signed: bool,
@@ -50,7 +51,7 @@ pub struct Int8 {
     pub spare: usize,
     /// As `Level::gemm`.
     pub gemm: &'static [usize],
-    /// i32 registers of a depthwise block of channels: 4 where bytes are interleaved, 2 where they are widened.
+    /// i32 registers of a depthwise block of channels: as many as the channels of one `load_row` fill.
     pub dw_registers: usize,
     /// As `Level::dw_pixels`.
     pub dw_pixels: &'static [usize],
@@ -137,7 +138,8 @@ const AVX512VNNI: Level = Level {
     ..AVX512
 };
 
-const AVX512VNNI_HALF: Level = Level { name: "avx512vnni_half", variant: "", lanes: 8, ..AVX512VNNI };
+const AVX512VNNI_HALF: Level =
+    Level { name: "avx512vnni_half", variant: "", base: Some("avx512vnni"), lanes: 8, ..AVX512VNNI };
 
 const AMX: Level = Level {
     name: "amx",
@@ -199,6 +201,9 @@ const NEON_I8MM: Level = Level {
     ..NEON
 };
 
+/// Features that the compiler does not know; `detect::amx` asks for them.
+const TILE_FEATURES: &[&str] = &["amx-tile", "amx-int8"];
+
 /// Better levels later, within an architecture.
 pub const LEVELS: &[Level] = &[PORTABLE, AVX2, AVXVNNI, AVX512, AVX512VNNI, AMX, NEON, NEON_DOTPROD, NEON_I8MM];
 
@@ -219,7 +224,7 @@ impl Level {
 
     /// The features that the compiler knows.
     pub fn known_features(&self) -> impl Iterator<Item = &'static str> {
-        self.features.iter().copied().filter(|feature| !feature.starts_with("amx"))
+        self.features.iter().copied().filter(|feature| !TILE_FEATURES.contains(feature))
     }
 
     /// Columns of a full panel of B.

@@ -59,6 +59,7 @@ pub fn emit_level(level: &Level) -> (String, Vec<Family>) {
             elementwise_i8::emit_requantise(&mut w, level),
             elementwise_i8::emit_widen(&mut w, level),
             pool_i8::emit_all(&mut w, level),
+            elementwise_i8::emit_scale(&mut w, level),
             elementwise_i8::emit_add(&mut w, level),
             transpose::emit_x8(&mut w, level),
             lookup_i8::emit(&mut w, level),
@@ -90,10 +91,17 @@ fn kernel_head(w: &mut Writer, level: &Level, family: &str, args: &str, what: &s
         w.line(format!("/// `p` keeps the contract of [`{args}`]."));
     } else {
         w.line(format!("/// The CPU has {}, and `p` keeps the contract of [`{args}`].", level.features.join(", ")));
-        w.line(format!("#[target_feature(enable = \"{}\")]", level.known_features().collect::<Vec<_>>().join(",")));
     }
+    target_features(w, level);
     w.open(format!("pub unsafe fn {name}(p: &{args})"));
     Kernel { name, registers }
+}
+
+/// The attribute of a function that uses the vocabulary.
+fn target_features(w: &mut Writer, level: &Level) {
+    if !level.features.is_empty() {
+        w.line(format!("#[target_feature(enable = \"{}\")]", level.known_features().collect::<Vec<_>>().join(",")));
+    }
 }
 
 /// The comma-separated list of `f(i)`.

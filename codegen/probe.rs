@@ -1,6 +1,12 @@
 //! What the machine can do, for benches to measure kernels against: multiply-adds in registers only, and reading.
 
-use super::{Family, kernel_head, level::Level, writer::Writer};
+use super::{
+    Family,
+    gemm_i8_amx::{K, TILE},
+    kernel_head,
+    level::Level,
+    writer::Writer,
+};
 
 /// `p.turns` times `FMA_CHAINS` multiply-adds on independent registers.
 pub fn emit_fma(w: &mut Writer, level: &Level) -> Family {
@@ -57,17 +63,25 @@ fn dot_operands(level: &Level) -> (usize, usize) {
     if level.registers == 32 { (4, 6) } else { (2, 6) }
 }
 
-/// `p.turns` products of tiles on four sums.
+/// `p.turns` times the products of two tiles and two on four sums. All rows of a tile are the same: they are zero bytes
+/// apart. What is stored is a row of the last sum.
 pub fn emit_tiles(w: &mut Writer, level: &Level) -> Family {
     let kernel = kernel_head(w, level, "probe_dot_i8", "Probe", "Products of tiles on four sums", 1);
     w.line("unsafe { v::begin() };");
+    let asm = |w: &mut Writer, insn: &str, with: &str| {
+        w.line(format!("unsafe {{ core::arch::asm!(\"{insn}\", {with}options(nostack)) }};"));
+    };
+    for i in 0..4 {
+        let with = format!("in(reg) p.data.add({i}), in(reg) 0usize, ");
+        asm(w, &format!("tileloadd tmm{}, [{{}} + {{}}]", 4 + i), &with);
+    }
     w.open("for _ in 0..p.turns");
     let products = (0..4).map(|i| format!("\"tdpbusd tmm{i}, tmm{}, tmm{}\"", 4 + i / 2, 6 + i % 2));
     let products = products.collect::<Vec<_>>().join(", ");
     w.line(format!("unsafe {{ core::arch::asm!({products}, options(nostack, nomem)) }};"));
     w.close();
+    asm(w, "tilestored [{} + {}], tmm3", "in(reg) p.out, in(reg) 0usize, ");
     w.line("unsafe { v::end() };");
-    w.line("unsafe { v::store_i32(p.out.cast(), v::splat_i32(0)) };");
     w.close();
     Family { field: "probe_dot_i8", kernels: vec![kernel] }
 }
@@ -76,7 +90,7 @@ pub fn emit_tiles(w: &mut Writer, level: &Level) -> Family {
 pub fn dot_ops(level: &Level) -> usize {
     let int8 = &level.int8;
     if level.tiles {
-        return 4 * 2 * 16 * 16 * 64;
+        return 4 * 2 * TILE * TILE * K;
     }
     let (xs, ys) = dot_operands(level);
     2 * level.lanes * int8.unit / int8.element * xs * ys

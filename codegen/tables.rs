@@ -64,7 +64,7 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     }
     let levels = || families.iter().filter(|(level, _)| !level.variant.is_empty());
     w.line("/// The table of a level of this architecture, whether or not this CPU has it.");
-    w.open("fn table(level: Level) -> Option<&'static Kernels>");
+    w.open("pub(crate) fn table(level: Level) -> Option<&'static Kernels>");
     w.open("match level");
     for (level, _) in levels() {
         w.line(format!("Level::{} => Some(const {{ &{} }}),", level.variant, level.name.to_uppercase()));
@@ -80,7 +80,7 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     w.open("match level");
     for (level, _) in levels() {
         let mut tests: Vec<_> = level.known_features().map(|f| format!("has!(\"{f}\")")).collect();
-        if level.tiles {
+        if tests.len() < level.features.len() {
             tests.push("crate::detect::amx()".into());
         }
         let all = if tests.is_empty() { "true".into() } else { tests.join(" && ") };
@@ -92,13 +92,13 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     w.close();
     w.close();
     w.line("");
-    w.line("/// The emitted text of a level of this architecture.");
-    w.open("fn text(level: Level) -> &'static str");
+    w.line("/// The emitted text of a level's kernels; empty for a level of another architecture.");
+    w.open("pub fn emitted(level: Level) -> &'static str");
     w.open("match level");
     for (level, _) in levels() {
         // With that of its half.
-        let half = format!("{}_half", level.name);
-        let texts = families.iter().filter(|(l, _)| l.name == level.name || l.name == half);
+        let is_half = |l: &Level| l.variant.is_empty() && l.base == Some(level.name);
+        let texts = families.iter().filter(|(l, _)| l.name == level.name || is_half(l));
         let texts: Vec<_> =
             texts.map(|(l, _)| format!("include_str!(concat!(env!(\"OUT_DIR\"), \"/{}.rs\"))", l.name)).collect();
         w.line(format!("Level::{} => concat!({}),", level.variant, texts.join(", ")));

@@ -1,4 +1,4 @@
-//! The only place that asks the CPU what it has.
+//! The levels, and the choice among them. What the compiler has no test for, the CPU is asked here.
 
 use crate::{
     Error,
@@ -25,7 +25,7 @@ impl Level {
     /// Whoever runs them sees to it that the instructions that they use are executed: by the CPU, or by an emulation that
     /// catches them.
     pub unsafe fn kernels_unchecked(self) -> Option<&'static Kernels> {
-        kernels::unchecked(self)
+        kernels::table(self)
     }
 
     /// The levels that this CPU has, the best last.
@@ -43,16 +43,26 @@ impl Level {
     /// # Errors
     /// [`Error::Isa`] where the variable names an unknown level.
     pub fn selected() -> Result<&'static Kernels, Error> {
-        #[cfg(feature = "isa-env")]
-        let set = {
-            static SET: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-            SET.get_or_init(|| std::env::var("KOLIBRI_ISA").ok()).as_deref()
-        };
-        #[cfg(not(feature = "isa-env"))]
-        let set = None;
-        let best = select(set.unwrap_or(""))?;
+        let best = select(variables()[0].unwrap_or(""))?;
         Ok(best.kernels().or(Level::Portable.kernels()).expect("the portable level needs nothing of the CPU"))
     }
+}
+
+/// The value of `KOLIBRI_FUSE`.
+pub(crate) fn fuse_variable() -> Option<&'static str> {
+    variables()[1]
+}
+
+/// `KOLIBRI_ISA` and `KOLIBRI_FUSE`, read once.
+fn variables() -> [Option<&'static str>; 2] {
+    #[cfg(feature = "isa-env")]
+    {
+        static SET: std::sync::OnceLock<[Option<String>; 2]> = std::sync::OnceLock::new();
+        let read = || ["KOLIBRI_ISA", "KOLIBRI_FUSE"].map(|name| std::env::var(name).ok());
+        SET.get_or_init(read).each_ref().map(|value| value.as_deref())
+    }
+    #[cfg(not(feature = "isa-env"))]
+    [None; 2]
 }
 
 /// Whether the CPU has AMX with products of bytes, and the system grants this process the state of its tiles: Linux does

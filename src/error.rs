@@ -39,12 +39,12 @@ pub enum Error {
         /// Padding: top, left, bottom, right.
         padding: [usize; 4],
     },
-    /// Padding as large as the window, so that an output would see nothing of the image.
+    /// Padding of a pool as large as its kernel, so that an output could see nothing of the image.
     Padding {
         /// Padding: top, left, bottom, right.
         padding: [usize; 4],
-        /// Height and width that the window spans, dilation included.
-        window: [usize; 2],
+        /// Height and width of the kernel.
+        kernel: [usize; 2],
     },
     /// A size that does not fit `usize`.
     Overflow {
@@ -127,6 +127,34 @@ pub enum Error {
         /// Which.
         activation: &'static str,
     },
+    /// A chain of too few or too many convolutions.
+    ChainLength {
+        /// The most; the least are two.
+        most: usize,
+        /// How many came.
+        got: usize,
+    },
+    /// A convolution of a chain that takes other channels than the one before it makes.
+    ChainChannels {
+        /// Which convolution, from 0.
+        index: usize,
+        /// Channels that the one before it makes.
+        expected: usize,
+        /// Channels that it takes.
+        got: usize,
+    },
+    /// `KOLIBRI_FUSE` is neither `never` nor `always`.
+    Fuse {
+        /// Its value.
+        value: String,
+    },
+    /// An activation whose quantisation is another than that of the output that it is for.
+    OutputQuantization,
+    /// Memory that the allocator does not have.
+    Memory {
+        /// Bytes that were asked for.
+        bytes: usize,
+    },
     /// A level that this CPU lacks.
     Level {
         /// The level's name.
@@ -158,8 +186,8 @@ impl fmt::Display for Error {
             Error::NoOutput { image: [h, w], window: [kh, kw], padding } => {
                 write!(f, "image: no output, a window of {kh}x{kw} does not fit {h}x{w} padded by {padding:?}")
             }
-            Error::Padding { padding, window: [kh, kw] } => {
-                write!(f, "padding: {padding:?} (top, left, bottom, right) is not below the window of {kh}x{kw}")
+            Error::Padding { padding, kernel: [kh, kw] } => {
+                write!(f, "padding: {padding:?} (top, left, bottom, right) is not below the kernel of {kh}x{kw}")
             }
             Error::Overflow { argument } => write!(f, "{argument}: the size overflows"),
             Error::PixelStride { pixel_stride, channels } => {
@@ -185,6 +213,16 @@ impl fmt::Display for Error {
             }
             Error::ResidualQuantization => write!(f, "residual: its quantisation was not given at creation"),
             Error::Activation { activation } => write!(f, "activation: {activation} is not offered on bytes"),
+            Error::ChainLength { most, got } => write!(f, "convs: expected 2 to {most} convolutions, got {got}"),
+            Error::ChainChannels { index, expected, got } => {
+                write!(
+                    f,
+                    "convs: expected convolution {index} to take the {expected} channels made before it, got {got}"
+                )
+            }
+            Error::Fuse { value } => write!(f, "KOLIBRI_FUSE: expected never or always, got '{value}'"),
+            Error::OutputQuantization => write!(f, "y: not the quantisation that was given at creation"),
+            Error::Memory { bytes } => write!(f, "workspace: {bytes} bytes cannot be allocated"),
             Error::Level { name } => write!(f, "level: this CPU lacks {name}"),
             Error::Isa { name } => {
                 write!(f, "KOLIBRI_ISA: unknown level '{name}', known are")?;

@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Error, non_zero, product},
+    kernels::Function,
     quant::Ties,
 };
 
@@ -186,6 +187,51 @@ impl ConvGeometry {
         self.window.output_size(h, w)
     }
 
+    /// Multiply-adds for `n` images of `h` by `w` pixels, those on padding included, those of the bias not. For one
+    /// image with an output of `H` by `W` pixels, `N` input channels, `M` output channels, a kernel of `K` by `K` taps
+    /// and `G` groups:
+    ///
+    /// | convolution | multiply-adds |
+    /// | --- | --- |
+    /// | standard | `H W N K² M` |
+    /// | grouped | `H W N K² M / G` |
+    /// | depthwise, `G = N = M` | `H W K² M` |
+    /// | pointwise, `K = 1` | `H W N M` |
+    ///
+    /// ```
+    /// # use kolibri::{ConvGeometry, Padding};
+    /// let depthwise = ConvGeometry::new(32, 32, [3, 3]).padding(Padding::Same).groups(32);
+    /// assert_eq!(depthwise.macs([1, 112, 112]), Ok(112 * 112 * 9 * 32));
+    /// ```
+    ///
+    /// # Errors
+    /// Sizes of zero, groups that do not divide the channels, an image that, padded, is smaller than the window;
+    /// [`Error::Overflow`] beyond `u64`.
+    pub fn macs(&self, [n, h, w]: [usize; 3]) -> Result<u64, Error> {
+        non_zero(&[("batch", n)])?;
+        let weights = self.weights()?;
+        let [oh, ow] = self.output_size(h, w)?;
+        let all = [n, oh, ow, weights].iter().try_fold(1u64, |all, &factor| all.checked_mul(factor as u64));
+        all.ok_or(Error::Overflow { argument: "multiply-adds" })
+    }
+
+    /// Weights, `K² N M / G`.
+    ///
+    /// # Errors
+    /// Sizes of zero or that overflow, groups that do not divide the channels.
+    pub fn weights(&self) -> Result<usize, Error> {
+        self.validate()?;
+        Ok(self.cout * self.group_cin() * self.taps())
+    }
+
+    /// Weights and a bias for each output channel, `K² N M / G + M`.
+    ///
+    /// # Errors
+    /// As [`ConvGeometry::weights`].
+    pub fn parameters(&self) -> Result<usize, Error> {
+        Ok(self.weights()? + self.cout)
+    }
+
     pub(crate) fn validate(&self) -> Result<(), Error> {
         non_zero(&[("cin", self.cin), ("cout", self.cout), ("groups", self.groups)])?;
         for (argument, channels) in [("cin", self.cin), ("cout", self.cout)] {
@@ -205,6 +251,11 @@ impl ConvGeometry {
     /// Output channels of a group.
     pub(crate) fn group_cout(&self) -> usize {
         self.cout / self.groups
+    }
+
+    /// Whether the one tap of an output pixel is the input pixel of the same place.
+    pub(crate) fn is_pixelwise(&self, placed: &Placed) -> bool {
+        self.window.kernel == [1, 1] && self.window.stride == [1, 1] && placed.padding == [0; 4]
     }
 
     /// Taps of the kernel.
@@ -237,16 +288,27 @@ pub enum Activation {
     },
     /// `x * (min(max(x + 3, 0), 6) * (1 / 6))`, each step rounded (MobileNetV3, arXiv 1905.02244).
     HardSwish,
+    /// `1 / (1 + exp(-x))`, by the steps of `reference::sigmoid`.
+    Sigmoid,
 }
 
 impl Activation {
     /// The clamp that the kernels apply; infinite bounds where there is none. NaN passes through.
     pub(crate) fn bounds(self) -> (f32, f32) {
         match self {
-            Activation::None | Activation::HardSwish => (f32::NEG_INFINITY, f32::INFINITY),
+            Activation::None | Activation::HardSwish | Activation::Sigmoid => (f32::NEG_INFINITY, f32::INFINITY),
             Activation::Relu => (0.0, f32::INFINITY),
             Activation::Relu6 => (0.0, 6.0),
             Activation::Clamp { min, max } => (min, max),
+        }
+    }
+
+    /// The function that no clamp is.
+    pub(crate) fn function(self) -> Function {
+        match self {
+            Activation::HardSwish => Function::HardSwish,
+            Activation::Sigmoid => Function::Sigmoid,
+            _ => Function::Clamp,
         }
     }
 
@@ -301,7 +363,7 @@ impl<'a, T> Weights<'a, T> {
     }
 
     pub(crate) fn validate(&self, geometry: &ConvGeometry) -> Result<(), Error> {
-        let expected = geometry.cout * geometry.group_cin() * geometry.taps();
+        let expected = geometry.weights()?;
         if self.data.len() != expected {
             return Err(Error::Length { argument: "weights", expected, got: self.data.len() });
         }

@@ -1,8 +1,9 @@
 //! The kernels of each instruction set, as tables of functions with stated contracts.
 //!
 //! This is the level below the operators: raw pointers, packed weights, no checks. [`crate::Level::kernels`] is the only
-//! way to a table, and it hands one out only where the CPU has every feature that the table's code uses: possession of a
-//! `&Kernels` is the proof. What remains unsafe is the argument's contract.
+//! safe way to a table, and it hands one out only where the CPU has every feature that the table's code uses:
+//! possession of a `&Kernels` is the proof. Whoever calls [`crate::Level::kernels_unchecked`] answers for that instead.
+//! What remains unsafe is the argument's contract.
 
 mod args_f32;
 mod args_i8;
@@ -38,7 +39,7 @@ pub struct Kernels {
     pub dwconv_taps_f32: &'static [Kernel<DwConvF32>],
     /// Average, maximum.
     pub pool_f32: &'static [Kernel<PoolF32>],
-    /// `act(a + b)`, `act(a)`.
+    /// `act(a + b)`, `act(a)`, `act(a * b)`.
     pub elementwise_f32: &'static [Kernel<ElementwiseF32>],
     /// Transposition of 32-bit elements.
     pub transpose_x32: &'static [Kernel<TransposeX32>],
@@ -58,6 +59,8 @@ pub struct Kernels {
     pub requantise_i8: &'static [Kernel<RequantiseI8>],
     /// Sums, maximum.
     pub pool_i8: &'static [Kernel<PoolI8>],
+    /// Bytes times the factors of their channels.
+    pub scale_i8: &'static [Kernel<ScaleI8>],
     /// Addition of bytes.
     pub add_i8: &'static [Kernel<AddI8>],
     /// `table[x]`.
@@ -163,7 +166,8 @@ impl<A> Kernel<A> {
     /// `args` keeps the contract that its type states.
     #[inline]
     pub unsafe fn run(&self, args: &A) {
-        // SAFETY: the table's features were detected before it was handed out; the contract is the caller's.
+        // SAFETY: the table's features were detected before it was handed out, or whoever took it unchecked answers for
+        // them; the contract is the caller's.
         unsafe { (self.run)(args) }
     }
 }
@@ -223,6 +227,7 @@ impl Kernels {
             .chain(of(self.requantise_i8))
             .chain(of(self.widen_i8))
             .chain(of(self.pool_i8))
+            .chain(of(self.scale_i8))
             .chain(of(self.add_i8))
             .chain(of(self.transpose_x8))
             .chain(of(self.lookup_i8))
@@ -269,14 +274,4 @@ include!(concat!(env!("OUT_DIR"), "/tables.rs"));
 /// The gate of [`Level::kernels`].
 pub(crate) fn detect(level: Level) -> Option<&'static Kernels> {
     table(level).filter(|_| cpu_has(level))
-}
-
-/// What [`Level::kernels_unchecked`] gives.
-pub(crate) fn unchecked(level: Level) -> Option<&'static Kernels> {
-    table(level)
-}
-
-/// The emitted text of a level's kernels; empty for a level of another architecture.
-pub fn emitted(level: Level) -> &'static str {
-    text(level)
 }

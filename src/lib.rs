@@ -1,9 +1,9 @@
 //! SIMD kernels for light-weight convolutional networks.
 //!
-//! Depthwise, pointwise, standard and grouped convolution, fully connected layers, pooling, addition, concat, channel
-//! shuffle and layout changes, in f32 and int8 on NHWC images, for MobileNet, ShuffleNet, MnasNet, NASNet and their kin. A
-//! generator that runs in the build script emits every kernel for every instruction set from one description; the best
-//! set that the CPU has is taken at run time.
+//! Depthwise, pointwise, standard and grouped convolution, fully connected layers, squeeze-excite, pooling, addition,
+//! activations, concat, channel shuffle and layout changes, in f32 and int8 on NHWC images, for MobileNet, ShuffleNet,
+//! MnasNet, NASNet and their kin. A generator that runs in the build script emits every kernel for every instruction
+//! set from one description; the best set that the CPU has is taken at run time.
 //!
 //! ```
 //! use kolibri::{Activation, Conv2d, ConvGeometry, Image, ImageMut, Padding, Serial, Weights, Workspace};
@@ -15,7 +15,7 @@
 //! let conv = Conv2d::f32(&geometry, Weights::oihw(&weights), Some(&bias), Activation::Relu6)?;
 //!
 //! let (x, mut y) = (vec![1.0; 112 * 112 * 32], vec![0.0; 56 * 56 * 32]);
-//! let mut workspace = Workspace::new(conv.workspace_len([1, 112, 112], 1)?);
+//! let mut workspace = Workspace::new(conv.workspace_len([1, 112, 112], 1)?)?;
 //! conv.run(
 //!     Image::nhwc(&x, 1, 112, 112, 32)?,
 //!     None, // no residual
@@ -27,6 +27,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A run of convolutions, such as a separable convolution or an inverted residual, is a [`Chain`]: the same bits, with
+//! what lies between in a [`Workspace`] rather than in the caller's buffers, a few rows at a time where that is faster.
 //!
 //! On bytes, `i8` or `u8`, an operator is told what they stand for, and how sums become bytes: see [`Requantization`].
 //! ```
@@ -50,8 +53,9 @@
 //!
 //! # Promises
 //! - **The same bits everywhere.** On every level with a fused multiply-add results equal [`mod@reference`] bit for bit,
-//!   whatever the tile, the thread count or the position in the batch: each output is one chain of multiply-adds in one
-//!   order. The portable level has no such instruction on baseline x86-64; it keeps the order, not the bits.
+//!   whatever the tile, the thread count, the strips or the position in the batch: each output is one chain of
+//!   multiply-adds in one order. The portable level has no such instruction on baseline x86-64; it keeps the order, not
+//!   the bits.
 //! - **Exact int8.** Sums are exact on every level: no instruction that saturates at 16 bits is used. Bytes are equal on
 //!   every level, the portable one too, and equal to those of ONNX Runtime and LiteRT where the documentation of an
 //!   operator says so; `tests/conformance/` holds their answers.
@@ -73,11 +77,12 @@
 //! | neon_dotprod | aarch64 | and dot products: int8 products of its own |
 //! | neon_i8mm | aarch64 | and int8 matrix products |
 //!
-//! The environment variable `KOLIBRI_ISA` narrows the choice; see [`Level::selected`].
+//! The environment variable `KOLIBRI_ISA` narrows the choice; see [`Level::selected`]. `KOLIBRI_FUSE` says whether chains
+//! run in strips; see [`Chain::new`].
 //!
 //! # Features
 //! `std` (default): run-time detection, [`mod@reference`]; without it the level is what the compiler was told of the target.
-//! `isa-env` (default): `KOLIBRI_ISA`. `rayon`: `Rayon`, a [`Parallel`] on the current pool.
+//! `isa-env` (default): `KOLIBRI_ISA` and `KOLIBRI_FUSE`. `rayon`: `Rayon`, a [`Parallel`] on the current pool.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -101,7 +106,10 @@ pub use detect::Level;
 pub use error::Error;
 pub use geometry::{Activation, ConvGeometry, Padding, Weights, Window};
 pub use kernels::emitted;
-pub use ops::{Add, ChannelShuffle, Concat, Conv2d, FullyConnected, Lookup, Pool2d, nchw_to_nhwc, nhwc_to_nchw};
+pub use ops::{
+    Activate, Add, Chain, ChannelShuffle, Concat, Conv2d, FullyConnected, Fusion, Lookup, Pool2d, SqueezeExcite,
+    SqueezeExciteQuantization, copy, nchw_to_nhwc, nhwc_to_nchw,
+};
 #[cfg(feature = "rayon")]
 pub use parallel::Rayon;
 pub use parallel::{Parallel, Serial};

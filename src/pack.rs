@@ -1,6 +1,9 @@
 //! Packing: what the kernels of a level read, from weights in any layout.
 
-use crate::kernels::{DwI8, Int8, Kernels};
+use crate::{
+    kernels::{DwI8, Int8, Kernels},
+    tensor::Raw,
+};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -9,7 +12,7 @@ use core::ops::Range;
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// Packed weights: zeros where nothing was written.
+/// Packed weights: zeros, or what it was filled with, where nothing was written.
 pub(crate) struct Packed {
     lines: Vec<Line>,
 }
@@ -28,6 +31,10 @@ impl Packed {
     /// So many bytes of that value.
     pub fn filled(bytes: usize, value: u8) -> Self {
         Packed { lines: alloc::vec![Line([value; 64]); bytes.div_ceil(64)] }
+    }
+
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.lines[..])
     }
 
     pub fn as_ptr<T>(&self) -> *const T {
@@ -119,6 +126,21 @@ impl Panels {
     pub fn columns(&self, groups: usize, units: &Range<usize>) -> Range<usize> {
         let end = if units.end == self.units(groups) { groups * self.n } else { units.end * self.nr };
         units.start * self.nr..end
+    }
+
+    /// The blocks of an image, and the units of each; of an image in one block, the `units` asked for.
+    pub fn in_blocks<'a, T>(
+        &self,
+        y: &'a Raw<T>,
+        units: &Range<usize>,
+    ) -> impl Iterator<Item = (Raw<T>, Range<usize>)> + use<'a, T> {
+        let (nr, count, units) = (self.nr, y.blocks.count, units.clone());
+        (0..count).map(move |block| {
+            let Range { start, end } = y.block_channels(block);
+            let first = if block == 0 { units.start } else { start / nr };
+            let last = if block + 1 == count { units.end } else { end / nr };
+            (y.in_block(block), first..last)
+        })
     }
 
     /// Whether tasks share the `rows` of A and split the columns: where B is the larger operand.

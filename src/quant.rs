@@ -6,7 +6,7 @@ mod requantizer;
 pub(crate) use operators::*;
 pub(crate) use requantizer::*;
 
-use crate::{Activation, Error, tensor::Element};
+use crate::{Activation, Error, kernels::Function, tensor::Element};
 use alloc::vec::Vec;
 
 /// What a byte stands for: `real = scale * (q - zero_point)`.
@@ -25,8 +25,9 @@ impl QuantParams {
     }
 
     /// The parameters with which `T` covers the range from `min` to `max`, extended to hold zero, and represents zero
-    /// exactly: `scale = (max - min) / 255`, `zero_point = round(T::MIN - min / scale)`, ties away from zero. A range of
-    /// zero, or of what is not finite, has scale 1.
+    /// exactly: `scale = (max - min) / 255`, `zero_point = round(T::MIN - min / scale)`, ties away from zero. Where
+    /// such a scale is zero, subnormal or not finite, as for a range of zero, it becomes 1 and the zero point
+    /// `T::MIN`.
     pub fn for_range<T: Quantized>(min: f32, max: f32) -> Self {
         let (min, max) = (min.min(0.0), max.max(0.0));
         let scale = (max - min) / 255.0;
@@ -65,8 +66,10 @@ impl QuantParams {
         mode: Requantization,
     ) -> Result<(i32, i32), Error> {
         activation.validate()?;
-        if activation == Activation::HardSwish {
-            return Err(Error::Activation { activation: "hard-swish" });
+        match activation.function() {
+            Function::Clamp => {}
+            Function::HardSwish => return Err(Error::Activation { activation: "hard-swish" }),
+            Function::Sigmoid => return Err(Error::Activation { activation: "sigmoid" }),
         }
         let (min, max) = activation.bounds();
         let byte = |bound: f32| {
@@ -81,14 +84,15 @@ impl QuantParams {
     }
 }
 
-/// The symmetric scale of the weights of one output channel: `max(|w|) / 127`, or 1 where all are zero.
+/// The symmetric scale of the weights of one output channel: `max(|w|) / 127`, or 1 where that is zero,
+/// subnormal or not finite.
 pub fn weight_scale(weights: impl IntoIterator<Item = f32>) -> f32 {
     let largest = weights.into_iter().fold(0.0f32, |largest, w| largest.max(w.abs()));
     let scale = largest / 127.0;
     if scale.is_normal() { scale } else { 1.0 }
 }
 
-/// How a sum of products becomes a byte. With `acc` the exact sum in i32, bias included, modulo 2^32:
+/// How a sum of products becomes a byte. Below, `acc` is the exact sum in i32, bias included, modulo 2^32.
 ///
 /// The clamp is to the range of the bytes, narrowed by the activation: a bound `b` becomes `round_half_even(b / y_scale +
 /// zero_point)` with `FloatScale` and `zero_point + round_half_away(b / y_scale)` with `TfliteDouble`.
@@ -98,20 +102,24 @@ pub enum Requantization {
     /// scale[c] = (x_scale * weight_scale[c]) / y_scale                 each step rounded to f32
     /// q = clamp(round_half_even(f32(acc) * scale[c]) + zero_point)
     /// ```
-    /// and with a residual `f32(acc) * scale[c] + f32(r - r_zero_point) * (r_scale / y_scale)`, each step rounded to f32. What
-    /// ONNX Runtime and XNNPACK compute.
+    /// What ONNX Runtime and XNNPACK compute. A residual is Kolibri's own: to `f32(acc) * scale[c]` is added
+    /// `f32(r - r_zero_point) * (r_scale / y_scale)`, each step rounded to f32.
     #[default]
     FloatScale,
     /// ```text
     /// multiplier * 2^(shift - 31) = x_scale * weight_scale[c] / y_scale    in f64, multiplier from 2^30 to below 2^31
-    /// high = floor((acc * 2^max(shift, 0) * multiplier + 2^30) / 2^31)
+    /// left = acc * 2^max(shift, 0)                                         in i32, modulo 2^32
+    /// high = floor((left * multiplier + 2^30) / 2^31)
     /// q = clamp(high / 2^max(-shift, 0), rounded to nearest, + zero_point)
     /// ```
-    /// What TensorFlow Lite's own kernels compute; slower. Those round ties of the second step by where a channel lies: up in
-    /// CONV_2D and FULLY_CONNECTED; away from zero in CONV_2D with groups, and in the channels of DEPTHWISE_CONV_2D after
-    /// the last whole eight, whose first are rounded up. FULLY_CONNECTED with one weight scale computes `x_scale *
-    /// weight_scale` in f32. All of that is as they do it. A residual is rescaled by `r_scale / y_scale`, ties away from zero,
-    /// and added before the zero point.
+    /// What TensorFlow Lite's own kernels compute; slower. Those round ties of the second step by where a channel
+    /// lies: up in CONV_2D and FULLY_CONNECTED; away from zero in CONV_2D with groups, and in the channels of
+    /// DEPTHWISE_CONV_2D after the last whole eight, whose first are rounded up. FULLY_CONNECTED with one weight scale
+    /// computes `x_scale * weight_scale` in f32. Ratios of 2^30 and more count as the greatest of shift 30. All of
+    /// that is as they do it.
+    ///
+    /// A residual is Kolibri's own: rescaled by `r_scale / y_scale`, ties away from zero, and added before the zero
+    /// point.
     TfliteDouble,
 }
 
@@ -131,7 +139,9 @@ pub struct Quantization<'a> {
 }
 
 /// `i8` or `u8`.
-pub trait Quantized: Element<Conv = crate::ops::ConvI8, Add = Sum, Pool = crate::ops::PoolI8> {
+pub trait Quantized:
+    Element<Conv = crate::ops::ConvI8, Add = Sum, Pool = crate::ops::PoolI8, Excite = crate::ops::ExciteI8<Self>>
+{
     /// The least value.
     const MIN: i32;
     /// The greatest value.

@@ -4,6 +4,10 @@
 //! channels in that order; padding is zeros that take part in it. The kernels equal these functions bit for bit wherever
 //! a multiply-add is one instruction (any NaN counts as equal to any NaN).
 
+mod squeeze_excite;
+
+pub use squeeze_excite::*;
+
 use crate::{
     Activation, ConvGeometry, Element, Error, Image, ImageMut, QuantParams, Quantization, Quantized, Weights, Window,
     ops::{
@@ -21,6 +25,7 @@ pub fn activate(x: f32, activation: Activation) -> f32 {
     };
     match activation {
         Activation::HardSwish => x * (clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6.0)),
+        Activation::Sigmoid => sigmoid(x),
         _ => {
             let (min, max) = activation.bounds();
             clamp(x, min, max)
@@ -186,11 +191,10 @@ pub fn fully_connected(
 /// # Errors
 /// As [`crate::Pool2d`].
 pub fn avg_pool(x: Image<'_>, y: ImageMut<'_>, window: &Window, count_include_padding: bool) -> Result<(), Error> {
-    let all = (window.kernel[0] * window.kernel[1]) as f32;
     pool(x, y, window, |values| {
         let mut count = 0;
         let sum = values.inspect(|_| count += 1).fold(0.0, |sum, x| sum + x);
-        sum / if count_include_padding { all } else { count as f32 }
+        sum / if count_include_padding { window.kernel[0] * window.kernel[1] } else { count } as f32
     })
 }
 
@@ -238,12 +242,20 @@ pub fn max_pool_quantized<T: Quantized>(x: Image<'_, T>, y: ImageMut<'_, T>, win
     pool(x, y, window, |values| T::from_i32(values.fold(T::MIN, |held, x| held.max(x.to_i32()))))
 }
 
-/// `y = sign(s) * floor((|s| + floor(n / 2)) / n)` of the sum `s` of the `n` bytes of the window inside the image.
+/// `y = sign(s) * floor((|s| + floor(n / 2)) / n)` of the sum `s` of the `n` bytes of the window inside the image, or, where
+/// `padding` counts, of all its bytes, those outside the image being `padding`.
 ///
 /// # Errors
 /// As [`crate::Pool2d`].
-pub fn avg_pool_quantized<T: Quantized>(x: Image<'_, T>, y: ImageMut<'_, T>, window: &Window) -> Result<(), Error> {
-    average_quantized(x, y, window, &Average::new::<T>(None)?)
+pub fn avg_pool_quantized<T: Quantized>(
+    x: Image<'_, T>,
+    y: ImageMut<'_, T>,
+    window: &Window,
+    padding: Option<i32>,
+) -> Result<(), Error> {
+    let mut average = Average::new::<T>(None)?;
+    average.padding = padding;
+    average_quantized(x, y, window, &average)
 }
 
 /// `y = clamp(round_half_even((s - n * x_zero_point) * (x_scale / (y_scale * n))) + y_zero_point)` of the sum `s` of all
@@ -268,10 +280,12 @@ fn average_quantized<T: Quantized>(
     average: &Average,
 ) -> Result<(), Error> {
     let [_, h, w, _] = x.shape();
-    average.check(window.kernel[0].min(h) * window.kernel[1].min(w))?;
+    let most = average.most(window, h, w);
+    average.check(most)?;
     pool(x, y, window, |values| {
-        let (sum, n) = values.fold((0, 0), |(sum, n), x| (sum + x.to_i32(), n + 1));
-        T::from_i32(average.one(sum, n))
+        let (sum, inside) = values.fold((0, 0), |(sum, n), x| (sum + x.to_i32(), n + 1));
+        let (outside, n) = average.outside(inside, most as i32);
+        T::from_i32(average.one(sum + outside, n))
     })
 }
 

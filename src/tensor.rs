@@ -17,6 +17,9 @@ pub trait Element: Copy + Send + Sync + 'static + sealed::Sealed {
     /// What a pooling is made of.
     #[doc(hidden)]
     type Pool: Copy + Debug + Send + Sync;
+    /// What a squeeze-excite is made of, but for its products.
+    #[doc(hidden)]
+    type Excite: crate::ops::ExcitePath<Self> + Sync;
     /// The kernel that transposes such elements.
     #[doc(hidden)]
     fn transpose(kernels: &Kernels) -> Kernel<Transpose<Self::Bits>>;
@@ -29,6 +32,7 @@ impl Element for f32 {
     type Conv = crate::ops::ConvF32;
     type Add = crate::Activation;
     type Pool = crate::ops::PoolF32;
+    type Excite = crate::ops::ExciteF32;
     type Bits = f32;
     fn transpose(kernels: &Kernels) -> Kernel<TransposeX32> {
         kernels.transpose_x32[0]
@@ -38,6 +42,7 @@ impl Element for i8 {
     type Conv = crate::ops::ConvI8;
     type Add = crate::quant::Sum;
     type Pool = crate::ops::PoolI8;
+    type Excite = crate::ops::ExciteI8<Self>;
     type Bits = u8;
     fn transpose(kernels: &Kernels) -> Kernel<TransposeX8> {
         kernels.transpose_x8[0]
@@ -47,6 +52,7 @@ impl Element for u8 {
     type Conv = crate::ops::ConvI8;
     type Add = crate::quant::Sum;
     type Pool = crate::ops::PoolI8;
+    type Excite = crate::ops::ExciteI8<Self>;
     type Bits = u8;
     fn transpose(kernels: &Kernels) -> Kernel<TransposeX8> {
         kernels.transpose_x8[0]
@@ -78,6 +84,10 @@ pub struct ImageMut<'a, T = f32> {
 }
 
 /// Where an image lies. The pointer of an [`Image`] is never written through.
+///
+/// A caller's image is plain: all its rows, one after the other, in one block. What lies between the convolutions of a
+/// chain may be neither: a ring of `slots` rows, of which row `i` of the batch has slot `i % slots`; and `blocks` of
+/// channels.
 #[derive(Debug)]
 pub(crate) struct Raw<T> {
     pub ptr: *mut T,
@@ -86,7 +96,34 @@ pub(crate) struct Raw<T> {
     pub w: usize,
     pub c: usize,
     pub pixel_stride: usize,
+    pub slots: usize,
+    pub blocks: Blocks<T>,
 }
+
+/// Channels in blocks, each of which lies as an image of its own would.
+#[derive(Debug)]
+pub(crate) struct Blocks<T> {
+    pub count: usize,
+    /// Channels of each but the last, which has the rest.
+    pub channels: usize,
+    /// Elements from a block to the next.
+    pub stride: usize,
+    /// Null, or a pixel of as many blocks that a reader makes what it takes for pixels outside the image.
+    pub outside: *mut T,
+}
+
+impl<T> Blocks<T> {
+    pub fn one(channels: usize) -> Self {
+        Blocks { count: 1, channels, stride: 0, outside: core::ptr::null_mut() }
+    }
+}
+
+impl<T> Clone for Blocks<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Blocks<T> {}
 
 impl<T> Clone for Raw<T> {
     fn clone(&self) -> Self {
@@ -103,33 +140,49 @@ unsafe impl<T: Sync> Sync for Raw<T> {}
 impl<T: crate::Quantized> Raw<T> {
     /// The same memory as u8.
     pub fn bytes(self) -> Raw<u8> {
-        let Raw { ptr, n, h, w, c, pixel_stride } = self;
-        Raw { ptr: ptr.cast(), n, h, w, c, pixel_stride }
+        let Raw { ptr, n, h, w, c, pixel_stride, slots, blocks } = self;
+        let Blocks { count, channels, stride, outside } = blocks;
+        let blocks = Blocks { count, channels, stride, outside: outside.cast() };
+        Raw { ptr: ptr.cast(), n, h, w, c, pixel_stride, slots, blocks }
     }
 }
 
 impl<T> Raw<T> {
-    fn new(ptr: *mut T, len: usize, [n, h, w, c]: [usize; 4], pixel_stride: usize) -> Result<Self, Error> {
+    pub fn plain(ptr: *mut T, [n, h, w, c]: [usize; 4], pixel_stride: usize) -> Self {
+        Raw { ptr, n, h, w, c, pixel_stride, slots: usize::MAX, blocks: Blocks::one(c) }
+    }
+
+    fn of([n, h, w, c]: [usize; 4], pixel_stride: usize, ptr: *mut T) -> Result<Self, Error> {
         non_zero(&[("batch", n), ("height", h), ("width", w), ("channels", c)])?;
         if pixel_stride < c {
             return Err(Error::PixelStride { pixel_stride, channels: c });
         }
-        let all = product("image", &[n, h, w, pixel_stride, size_of::<T>()])? / size_of::<T>();
-        let expected = all - pixel_stride + c; // after the last pixel nothing is needed
+        product("image", &[n, h, w, pixel_stride, size_of::<T>()])?;
+        Ok(Raw::plain(ptr, [n, h, w, c], pixel_stride))
+    }
+
+    fn new(ptr: *mut T, len: usize, shape: [usize; 4], pixel_stride: usize) -> Result<Self, Error> {
+        let raw = Raw::of(shape, pixel_stride, ptr)?;
+        let all = raw.pixels() * pixel_stride;
+        let expected = all - pixel_stride + raw.c; // after the last pixel nothing is needed
         if len < expected || len > all {
             return Err(Error::Length { argument: "data", expected, got: len });
         }
-        Ok(Raw { ptr, n, h, w, c, pixel_stride })
+        Ok(raw)
     }
 
-    fn channels(mut self, range: Range<usize>) -> Result<Self, Error> {
+    fn channels(self, range: Range<usize>) -> Result<Self, Error> {
         let Range { start, end } = range;
         if start >= end || end > self.c {
             return Err(Error::Channels { start, end, channels: self.c });
         }
-        self.ptr = self.ptr.wrapping_add(start); // inside the slice, as start < c
-        self.c = end - start;
-        Ok(self)
+        Ok(self.part(range))
+    }
+
+    /// Some channels of an image in one block.
+    pub fn part(&self, channels: Range<usize>) -> Self {
+        let (ptr, c) = (self.ptr.wrapping_add(channels.start), channels.len());
+        Raw { ptr, c, blocks: Blocks::one(c), ..*self }
     }
 
     pub fn shape(&self) -> [usize; 4] {
@@ -140,10 +193,60 @@ impl<T> Raw<T> {
         self.n * self.h * self.w
     }
 
-    /// The address of a pixel's first channel; dereferencing it is for who knows that the pixel exists.
+    /// The address of a pixel's first channel; dereferencing it is for who knows that the pixel exists. The pixels of a
+    /// ring are those of its slots.
     #[inline(always)]
     pub fn pixel(&self, index: usize) -> *mut T {
         self.ptr.wrapping_add(index * self.pixel_stride)
+    }
+
+    /// The address of the first pixel of a row, counted over the batch.
+    #[inline(always)]
+    pub fn row(&self, index: usize) -> *mut T {
+        self.pixel(index % self.slots * self.w)
+    }
+
+    /// The image for who touches only rows from `first` on that lie one after the other: up to the end of the ring.
+    pub fn at_row(&self, first: usize) -> Self {
+        let ptr = self.row(first).wrapping_sub(first * self.w * self.pixel_stride);
+        Raw { ptr, slots: usize::MAX, ..*self }
+    }
+
+    /// The image for who touches only rows from `first` on, the memory being theirs alone.
+    pub fn starting_at(&self, first: usize) -> Self {
+        let ptr = self.ptr.wrapping_sub(first * self.w * self.pixel_stride);
+        Raw { ptr, slots: usize::MAX, ..*self }
+    }
+
+    /// The channels of a block.
+    pub fn block_channels(&self, block: usize) -> Range<usize> {
+        let start = block * self.blocks.channels;
+        start..if block + 1 == self.blocks.count { self.c } else { start + self.blocks.channels }
+    }
+
+    /// What a pixel outside the image is for a reader that takes it to be `values`, one for each channel: those, or the
+    /// pixel of blocks that is made of them when `fresh`.
+    ///
+    /// # Safety
+    /// `values` has a value for each channel; nobody else touches the pixel.
+    pub unsafe fn outside(&self, values: *const T, fresh: bool) -> *const T {
+        let outside = self.blocks.outside;
+        if outside.is_null() {
+            return values;
+        }
+        for block in (0..self.blocks.count).filter(|_| fresh) {
+            let channels = self.block_channels(block);
+            let to = outside.wrapping_add(block * self.blocks.stride);
+            // SAFETY: as promised by the caller; the block has a place for them.
+            unsafe { to.copy_from_nonoverlapping(values.wrapping_add(channels.start), channels.len()) };
+        }
+        outside
+    }
+
+    /// The image for who touches only the channels of a block, which lie where they would in a plain image.
+    pub fn in_block(&self, block: usize) -> Self {
+        let first = self.ptr.wrapping_add(block * self.blocks.stride);
+        Raw { ptr: first.wrapping_sub(block * self.blocks.channels), blocks: Blocks::one(self.c), ..*self }
     }
 
     pub fn expect(&self, argument: &'static str, expected: [usize; 4]) -> Result<(), Error> {
@@ -189,6 +292,32 @@ impl<'a, T> Image<'a, T> {
     pub fn strided(data: &'a [T], n: usize, h: usize, w: usize, c: usize, pixel_stride: usize) -> Result<Self, Error> {
         let raw = Raw::new(data.as_ptr().cast_mut(), data.len(), [n, h, w, c], pixel_stride)?;
         Ok(Image { raw, life: PhantomData })
+    }
+
+    /// A view of memory of which there are other views: those of one buffer that share no channel may be written while
+    /// this is read.
+    ///
+    /// # Safety
+    /// Every pixel's `c` elements are valid for reads as long as `'a`, and nobody writes them meanwhile.
+    ///
+    /// # Errors
+    /// A size of zero, one that overflows, a stride below the channels.
+    pub unsafe fn from_ptr(
+        ptr: *const T,
+        n: usize,
+        h: usize,
+        w: usize,
+        c: usize,
+        stride: usize,
+    ) -> Result<Self, Error> {
+        Ok(Image { raw: Raw::of([n, h, w, c], stride, ptr.cast_mut())?, life: PhantomData })
+    }
+
+    /// All elements, where there are none between pixels.
+    pub fn as_slice(&self) -> Option<&'a [T]> {
+        let len = self.raw.pixels() * self.raw.c;
+        // SAFETY: pixels adjoin, and are readable as long as `'a`.
+        (self.raw.pixel_stride == self.raw.c).then(|| unsafe { core::slice::from_raw_parts(self.raw.ptr, len) })
     }
 
     /// The same pixels with some of the channels.
@@ -247,6 +376,24 @@ impl<'a, T> ImageMut<'a, T> {
     ) -> Result<Self, Error> {
         let raw = Raw::new(data.as_mut_ptr(), data.len(), [n, h, w, c], pixel_stride)?;
         Ok(ImageMut { raw, life: PhantomData })
+    }
+
+    /// As [`Image::from_ptr`], to be written.
+    ///
+    /// # Safety
+    /// Every pixel's `c` elements are valid for reads and writes as long as `'a`, and nobody else reads or writes them.
+    ///
+    /// # Errors
+    /// As [`Image::from_ptr`].
+    pub unsafe fn from_ptr(ptr: *mut T, n: usize, h: usize, w: usize, c: usize, stride: usize) -> Result<Self, Error> {
+        Ok(ImageMut { raw: Raw::of([n, h, w, c], stride, ptr)?, life: PhantomData })
+    }
+
+    /// All elements, where there are none between pixels.
+    pub fn as_mut_slice(&mut self) -> Option<&mut [T]> {
+        let len = self.raw.pixels() * self.raw.c;
+        // SAFETY: pixels adjoin, and are borrowed mutably.
+        (self.raw.pixel_stride == self.raw.c).then(|| unsafe { core::slice::from_raw_parts_mut(self.raw.ptr, len) })
     }
 
     /// As [`Image::channels`].

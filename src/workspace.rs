@@ -1,5 +1,6 @@
 //! Memory that `run` works in, so that it allocates nothing.
 
+use crate::Error;
 use alloc::vec::Vec;
 
 /// Memory for `run`. One workspace serves any number of operators in turn, if it is as large as the largest asks for.
@@ -10,18 +11,27 @@ pub struct Workspace {
 
 impl Workspace {
     /// At least `bytes` bytes.
-    pub fn new(bytes: usize) -> Self {
+    ///
+    /// # Errors
+    /// More than can be allocated.
+    pub fn new(bytes: usize) -> Result<Self, Error> {
         let mut workspace = Workspace::default();
-        workspace.grow(bytes);
-        workspace
+        workspace.grow(bytes)?;
+        Ok(workspace)
     }
 
     /// Makes it at least `bytes` bytes large.
-    pub fn grow(&mut self, bytes: usize) {
+    ///
+    /// # Errors
+    /// As [`Workspace::new`]; it is as large as before then.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Error> {
         let words = bytes.div_ceil(size_of::<u64>());
         if words > self.memory.len() {
+            let more = words - self.memory.len();
+            self.memory.try_reserve_exact(more).map_err(|_| Error::Memory { bytes })?;
             self.memory.resize(words, 0);
         }
+        Ok(())
     }
 
     /// Bytes.
@@ -34,7 +44,7 @@ impl Workspace {
         self.memory.is_empty()
     }
 
-    pub(crate) fn as_mut_ptr(&mut self) -> *mut u64 {
-        self.memory.as_mut_ptr()
+    pub(crate) fn memory(&mut self) -> &mut [u64] {
+        &mut self.memory
     }
 }

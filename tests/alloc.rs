@@ -4,8 +4,9 @@ mod common;
 
 use common::levels;
 use kolibri::{
-    Activation, Add, ChannelShuffle, Concat, Conv2d, ConvGeometry, FullyConnected, Image, ImageMut, Lookup, Padding,
-    Pool2d, QuantParams, Quantization, Requantization, Serial, Weights, Window, Workspace, nchw_to_nhwc, nhwc_to_nchw,
+    Activate, Activation, Add, Chain, ChannelShuffle, Concat, Conv2d, ConvGeometry, FullyConnected, Fusion, Image,
+    ImageMut, Lookup, Padding, Pool2d, QuantParams, Quantization, Requantization, Serial, SqueezeExcite,
+    SqueezeExciteQuantization, Weights, Window, Workspace, nchw_to_nhwc, nhwc_to_nchw,
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -77,7 +78,7 @@ fn run_allocates_nothing() {
             let residual = vec![1.0; 2 * oh * ow * geometry.cout];
             let conv = Conv2d::f32_on(kernels, geometry, Weights::oihw(&weights), None, Activation::HardSwish);
             let conv = conv.expect("valid");
-            let mut workspace = Workspace::new(conv.workspace_len([2, 9, 9], 1).expect("valid"));
+            let mut workspace = Workspace::new(conv.workspace_len([2, 9, 9], 1).expect("valid")).expect("memory");
             allocates_nothing("convolution", || {
                 let x = Image::nhwc(&x, 2, 9, 9, 24).expect("dense");
                 let residual = Image::nhwc(&residual, 2, oh, ow, geometry.cout).expect("dense");
@@ -86,10 +87,26 @@ fn run_allocates_nothing() {
                 conv.run(x, Some(residual), y, &mut workspace, &Serial).expect("valid");
             });
         }
+        for fusion in [Fusion::Never, Fusion::Strips(2)] {
+            let conv = |geometry: &ConvGeometry| {
+                let weights =
+                    vec![0.25; geometry.cout * geometry.cin / geometry.groups * geometry.window.kernel[0].pow(2)];
+                Conv2d::f32_on(kernels, geometry, Weights::oihw(&weights), None, Activation::Relu).expect("valid")
+            };
+            let filter = ConvGeometry::new(96, 96, [3, 3]).groups(96).padding(Padding::Same);
+            let geometries = [same(1, 96, 1), filter, ConvGeometry::new(96, 24, [1, 1])];
+            let chain = Chain::with_fusion(geometries.iter().map(conv).collect(), fusion).expect("they fit");
+            let mut workspace = Workspace::new(chain.workspace_len([2, 9, 9], 1).expect("valid")).expect("memory");
+            allocates_nothing("chain", || {
+                let x = Image::nhwc(&x, 2, 9, 9, 24).expect("dense");
+                let y = ImageMut::nhwc(&mut y[..2 * 9 * 9 * 24], 2, 9, 9, 24).expect("dense");
+                chain.run(x, Some(x), y, &mut workspace, &Serial).expect("valid");
+            });
+        }
         for batch in [1, 9] {
             let weights = vec![0.25; 24 * 100];
             let layer = FullyConnected::f32_on(kernels, 24, 100, &weights, None, Activation::Relu).expect("valid");
-            let mut workspace = Workspace::new(layer.workspace_len(batch, 1).expect("valid"));
+            let mut workspace = Workspace::new(layer.workspace_len(batch, 1).expect("valid")).expect("memory");
             allocates_nothing("fully connected", || {
                 let (x, y) = (&x[..batch * 24], &mut y[..batch * 100]);
                 layer.run(x, batch, y, &mut workspace, &Serial).expect("valid");
@@ -111,6 +128,18 @@ fn run_allocates_nothing() {
         let add = Add::f32_on(kernels, Activation::Relu).expect("valid");
         allocates_nothing("add", || {
             add.run(image, image, ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
+        });
+        let activate = Activate::f32_on(kernels, Activation::Sigmoid).expect("valid");
+        allocates_nothing("activate", || {
+            activate.run(image, ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
+            activate.run_in_place(ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
+        });
+        let weights = [0.25; 24 * 6];
+        let layer = SqueezeExcite::f32_on(kernels, 24, 6, &weights, None, &weights, None).expect("valid");
+        let mut workspace = Workspace::new(layer.workspace_len([2, 9, 9], 1).expect("valid")).expect("memory");
+        allocates_nothing("squeeze-excite", || {
+            let y = ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense");
+            layer.run(image, y, &mut workspace, &Serial).expect("valid");
         });
         let shuffle = ChannelShuffle::new_on(kernels, 3).expect("valid");
         allocates_nothing("shuffle", || {
@@ -138,20 +167,21 @@ fn run_on_bytes_allocates_nothing() {
         let float = Requantization::FloatScale;
         let ways = [
             (0.01, false, float),
-            (4.0, false, float),
+            (1e6, false, float),
             (0.01, true, float),
             (0.01, false, Requantization::TfliteDouble),
         ];
         for (geometry, (scale, has_residual, mode)) in geometries.iter().flat_map(|g| ways.map(|way| (g, way))) {
             let weights =
                 vec![3; geometry.cout * 24 / geometry.groups * geometry.window.kernel.iter().product::<usize>()];
-            let quantization =
-                Quantization { x: params, weight_scales: &[scale], y: params, residual: Some(params), mode };
+            // Only where none is announced, depthwise uses the kernels of its shape.
+            let residual = has_residual.then_some(params);
+            let quantization = Quantization { x: params, weight_scales: &[scale], y: params, residual, mode };
             let residual = vec![1; 2 * 9 * 9 * geometry.cout];
             let weights = Weights::oihw(&weights);
             let conv = Conv2d::<u8>::quantized_on(kernels, geometry, weights, None, &quantization, Activation::Relu6);
             let conv = conv.expect("valid");
-            let mut workspace = Workspace::new(conv.workspace_len([2, 9, 9], 1).expect("valid"));
+            let mut workspace = Workspace::new(conv.workspace_len([2, 9, 9], 1).expect("valid")).expect("memory");
             allocates_nothing("convolution of bytes", || {
                 let x = Image::nhwc(&x, 2, 9, 9, 24).expect("dense");
                 let residual = Image::nhwc(&residual, 2, 9, 9, geometry.cout).expect("dense");
@@ -165,7 +195,7 @@ fn run_on_bytes_allocates_nothing() {
         let layer =
             FullyConnected::<u8>::quantized_on(kernels, 24, 100, &weights, None, &quantization, Activation::None);
         let layer = layer.expect("valid");
-        let mut workspace = Workspace::new(layer.workspace_len(9, 1).expect("valid"));
+        let mut workspace = Workspace::new(layer.workspace_len(9, 1).expect("valid")).expect("memory");
         allocates_nothing("fully connected of bytes", || {
             layer.run(&x[..9 * 24], 9, &mut y[..9 * 100], &mut workspace, &Serial).expect("valid");
         });
@@ -191,6 +221,25 @@ fn run_on_bytes_allocates_nothing() {
         allocates_nothing("lookup", || {
             lookup.run(image, ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
             lookup.run_in_place(ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
+        });
+        let quantization = SqueezeExciteQuantization {
+            x: params,
+            average: params,
+            reduce_scales: &[0.01],
+            reduced: params,
+            expand_scales: &[0.01],
+            expanded: params,
+            gate: QuantParams::new(1.0 / 256.0, 0),
+            y: params,
+            mode: float,
+        };
+        let weights = [3; 24 * 6];
+        let layer = SqueezeExcite::<u8>::quantized_on(kernels, 24, 6, &weights, None, &weights, None, &quantization);
+        let layer = layer.expect("valid");
+        let mut workspace = Workspace::new(layer.workspace_len([2, 9, 9], 1).expect("valid")).expect("memory");
+        allocates_nothing("squeeze-excite of bytes", || {
+            let y = ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense");
+            layer.run(image, y, &mut workspace, &Serial).expect("valid");
         });
         let other = QuantParams::new(0.25, 0);
         let concat = Concat::<u8>::new_on(kernels, &[params, other], params).expect("valid");

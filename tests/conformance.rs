@@ -191,7 +191,7 @@ fn answer<T: Quantized>(
             };
             let conv = Conv2d::<T>::quantized_on(kernels, &geometry, weights, bias, q, activation)?;
             let [n, h, w, _] = case.x_shape;
-            let mut workspace = Workspace::new(conv.workspace_len([n, h, w], 1)?);
+            let mut workspace = Workspace::new(conv.workspace_len([n, h, w], 1)?)?;
             conv.run(x, None, y, &mut workspace, &Serial)?;
         }
         ("fully_connected", _) => {
@@ -202,7 +202,7 @@ fn answer<T: Quantized>(
                 return Ok(out);
             };
             let layer = FullyConnected::<T>::quantized_on(kernels, cin, cout, &data.w, bias, q, activation)?;
-            let mut workspace = Workspace::new(layer.workspace_len(batch, 1)?);
+            let mut workspace = Workspace::new(layer.workspace_len(batch, 1)?)?;
             layer.run(&data.x, batch, &mut out, &mut workspace, &Serial)?;
         }
         ("add", kernels) => {
@@ -235,7 +235,7 @@ fn answer<T: Quantized>(
             let Some(kernels) = kernels else {
                 match op {
                     "max_pool" => reference::max_pool_quantized(x, y, &window)?,
-                    "average_pool" => reference::avg_pool_quantized(x, y, &window)?,
+                    "average_pool" => reference::avg_pool_quantized(x, y, &window, None)?,
                     "global_average" => reference::global_average_quantized(x, y, case.x(), case.y())?,
                     _ => panic!("{op}"),
                 }

@@ -375,7 +375,8 @@ fn the_illegal_ends_the_process() {
         let signal = output.status.signal();
         assert!(signal == Some(libc::SIGILL) || has_amx && signal == Some(libc::SIGSEGV), "{i}: {output:?}");
         let said = String::from_utf8_lossy(&output.stderr).contains(reason);
-        assert!(said || has_amx, "{i}: {output:?} lacks {reason}");
+        // What is refused by a CPU with AMX is not always for us to explain; what no CPU has is.
+        assert!(said || has_amx && i > 0, "{i}: {output:?} lacks {reason}");
     }
 }
 

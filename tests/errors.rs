@@ -4,9 +4,9 @@ mod common;
 
 use common::CANARY;
 use kolibri::{
-    Activation, Add, ChannelShuffle, Concat, Conv2d, ConvGeometry, Error, FullyConnected, Image, ImageMut, Level,
-    Lookup, Padding, Pool2d, QuantParams, Quantization, Requantization, Serial, Weights, Window, Workspace,
-    kernels::Kernels, nchw_to_nhwc, nhwc_to_nchw, reference,
+    Activate, Activation, Add, Chain, ChannelShuffle, Concat, Conv2d, ConvGeometry, Error, FullyConnected, Fusion,
+    Image, ImageMut, Level, Lookup, Padding, Pool2d, QuantParams, Quantization, Requantization, Serial, SqueezeExcite,
+    SqueezeExciteQuantization, Weights, Window, Workspace, kernels::Kernels, nchw_to_nhwc, nhwc_to_nchw, reference,
 };
 
 const HUGE: usize = usize::MAX;
@@ -154,6 +154,51 @@ fn windows() {
     fails(large.output_size(8, 8), overflow("padded image"), "padded image");
 }
 
+/// `H W N K² M / G`, with `H` and `W` of the output.
+#[test]
+fn multiply_adds_and_parameters() {
+    let same = |cin, cout, k| ConvGeometry::new(cin, cout, [k; 2]).padding(Padding::Same);
+    for (geometry, [n, h, w], macs, parameters) in [
+        (same(3, 32, 3).stride([2, 2]), [1, 224, 224], 112 * 112 * 3 * 9 * 32, 3 * 9 * 32 + 32), // standard
+        (same(240, 240, 1).groups(3), [1, 28, 28], 28 * 28 * 240 * 240 / 3, 240 * 240 / 3 + 240), // grouped
+        (same(32, 32, 3).groups(32), [1, 112, 112], 112 * 112 * 9 * 32, 9 * 32 + 32),            // depthwise
+        (same(32, 16, 1), [1, 112, 112], 112 * 112 * 32 * 16, 32 * 16 + 16),                     // pointwise
+        (same(4, 8, 3).groups(4), [2, 5, 7], 2 * 5 * 7 * 9 * 8, 9 * 8 + 8),                      // two of each channel
+        (ConvGeometry::new(2, 6, [3, 5]).dilation([2, 1]), [1, 5, 5], 2 * 15 * 6, 2 * 15 * 6 + 6),
+    ] {
+        assert_eq!(geometry.macs([n, h, w]), Ok(macs), "{geometry:?}");
+        assert_eq!(geometry.parameters(), Ok(parameters), "{geometry:?}");
+        let weights = vec![1.0; geometry.weights().expect("valid")];
+        let conv =
+            Conv2d::f32_on(kernels(), &geometry, Weights::oihw(&weights), None, Activation::None).expect("valid");
+        assert_eq!((conv.macs([n, h, w]), conv.parameters()), (Ok(macs), parameters));
+        assert_eq!(conv.parameter_bytes(), 4 * parameters);
+        assert!(conv.packed_bytes() >= conv.parameter_bytes(), "{geometry:?}: {}", conv.packed_bytes());
+
+        let (weights, unit) = (vec![1; weights.len()], QuantParams::new(1.0, 0));
+        let mode = Requantization::FloatScale;
+        let quantization = Quantization { x: unit, weight_scales: &[1.0], y: unit, residual: None, mode };
+        let weights = Weights::oihw(&weights);
+        let conv = Conv2d::<u8>::quantized_on(kernels(), &geometry, weights, None, &quantization, Activation::None);
+        let conv = conv.expect("valid");
+        assert_eq!(conv.parameter_bytes(), parameters + 3 * geometry.cout);
+        assert!(conv.packed_bytes() >= conv.parameter_bytes(), "{geometry:?}: {}", conv.packed_bytes());
+    }
+
+    let geometry = same(4, 6, 3);
+    for (batch, argument) in [([0, 5, 5], "batch"), ([1, 0, 5], "height"), ([1, 5, 0], "width")] {
+        fails(geometry.macs(batch), zero(argument), argument);
+    }
+    fails(same(4, 0, 3).macs([1, 5, 5]), zero("cout"), "cout");
+    fails(same(4, 0, 3).parameters(), zero("cout"), "cout");
+    fails(geometry.groups(3).macs([1, 6, 6]), Error::Groups { argument: "cin", channels: 4, groups: 3 }, "cin");
+    fails(same(HUGE, 2, 1).parameters(), Error::Overflow { argument: "weights" }, "weights");
+    let none = Error::NoOutput { image: [2, 6], window: [3, 3], padding: [0; 4] };
+    fails(ConvGeometry::new(4, 6, [3, 3]).macs([1, 2, 6]), none, "image");
+    let all = [1 << 20, 1 << 20, 1 << 20];
+    fails(geometry.macs(all), Error::Overflow { argument: "multiply-adds" }, "multiply-adds");
+}
+
 #[test]
 fn convolutions_at_creation() {
     let data = vec![1.0; SIZE];
@@ -184,6 +229,78 @@ fn convolutions_at_creation() {
     assert!(hwc(ConvGeometry::new(4, 8, [3, 3]).groups(4), 72).is_ok());
     fails(hwc(geometry, 216), Error::WeightLayout { layout: "hwc" }, "weights");
     fails(hwc(geometry.groups(2), 108), Error::WeightLayout { layout: "hwc" }, "weights");
+}
+
+#[test]
+fn workspaces() {
+    let mut workspace = Workspace::new(20).expect("memory");
+    assert_eq!(workspace.len(), 24);
+    for bytes in [HUGE, HUGE / 2, HUGE / 4] {
+        fails(Workspace::new(bytes), Error::Memory { bytes }, "workspace");
+        fails(workspace.grow(bytes), Error::Memory { bytes }, "workspace");
+    }
+    assert_eq!(workspace.len(), 24);
+}
+
+/// Steps and strides beyond any image are no error where there is nothing to step to.
+#[test]
+fn steps_that_overflow() {
+    let x: Vec<f32> = (0..18).map(|i| i as f32).collect();
+    let bytes: Vec<i8> = (0..18).collect();
+    let weights: Vec<f32> = (0..36).map(|i| (i % 5) as f32 - 2.0).collect();
+    let byte_weights: Vec<i8> = weights.iter().map(|&w| w as i8).collect();
+    let quantization =
+        Quantization { x: PARAMS, weight_scales: &[0.1], y: PARAMS, residual: None, mode: Requantization::FloatScale };
+    let one = ConvGeometry::new(2, 2, [1, 1]).stride([HUGE; 2]).dilation([HUGE; 2]);
+    // Outputs whose pixel is the only one, amid padding.
+    let amid = ConvGeometry::new(2, 2, [1, 1]).stride([1 << 30; 2]).padding(Padding::all(1 << 31));
+    let cases = [
+        (one, 3, 2),
+        (ConvGeometry::new(2, 2, [2, 2]).stride([HUGE; 2]), 3, 2),
+        (ConvGeometry::new(2, 2, [3, 3]).stride([HUGE; 2]).groups(2), 3, 2),
+        (ConvGeometry::new(2, 2, [3, 2]).stride([HUGE; 2]).groups(2), 3, 2),
+        (one.groups(2), 3, 2),
+        (amid, 1, (1 << 40) + (1 << 33)),
+        (amid.groups(2), 1, (1 << 40) + (1 << 33)),
+    ];
+    for (geometry, side, stride) in cases {
+        let [kh, kw] = geometry.window.kernel;
+        let (len, len_of_x) = (2 * (2 / geometry.groups) * kh * kw, (side * side - 1) * 2 + 2);
+        let [oh, ow] = geometry.output_size(side, side).expect("an output");
+        let shape = |y| ImageMut::nhwc(y, 1, oh, ow, 2).expect("dense");
+        let image = Image::strided(&x[..len_of_x], 1, side, side, 2, stride).expect("inside");
+        let w = Weights::oihw(&weights[..len]);
+        let conv = Conv2d::f32_on(kernels(), &geometry, w, None, Activation::None).expect("valid");
+        let mut workspace = Workspace::new(conv.workspace_len([1, side, side], 1).expect("valid")).expect("memory");
+        let (mut y, mut expected) = (vec![0.0; oh * ow * 2], vec![1.0; oh * ow * 2]);
+        conv.run(image, None, shape(&mut y), &mut workspace, &Serial).expect("valid");
+        reference::conv2d(image, None, shape(&mut expected), &geometry, w, None, Activation::None).expect("valid");
+        assert_eq!(y, expected, "{geometry:?}");
+
+        let shape = |y| ImageMut::nhwc(y, 1, oh, ow, 2).expect("dense");
+        let image = Image::strided(&bytes[..len_of_x], 1, side, side, 2, stride).expect("inside");
+        let (w, q, none) = (Weights::oihw(&byte_weights[..len]), &quantization, Activation::None);
+        let conv = Conv2d::<i8>::quantized_on(kernels(), &geometry, w, None, q, none).expect("valid");
+        let mut workspace = Workspace::new(conv.workspace_len([1, side, side], 1).expect("valid")).expect("memory");
+        let (mut y, mut expected) = (vec![0; oh * ow * 2], vec![1; oh * ow * 2]);
+        conv.run(image, None, shape(&mut y), &mut workspace, &Serial).expect("valid");
+        reference::conv2d_quantized(image, None, shape(&mut expected), &geometry, w, None, q, none).expect("valid");
+        assert_eq!(y, expected, "{geometry:?}");
+    }
+
+    let window = Window { dilation: [HUGE; 2], ..Window::new([1, 1]) };
+    let image = Image::nhwc(&x, 1, 3, 3, 2).expect("dense");
+    for pool in [Pool2d::max_on(kernels(), window), Pool2d::average_on(kernels(), window, false)] {
+        let mut y = [0.5; 18];
+        pool.expect("valid").run(image, ImageMut::nhwc(&mut y, 1, 3, 3, 2).expect("dense"), &Serial).expect("valid");
+        assert_eq!(y[..], x);
+    }
+    let image = Image::nhwc(&bytes, 1, 3, 3, 2).expect("dense");
+    for pool in [Pool2d::<i8>::quantized_max_on(kernels(), window), Pool2d::quantized_average_on(kernels(), window)] {
+        let mut y = [99; 18];
+        pool.expect("valid").run(image, ImageMut::nhwc(&mut y, 1, 3, 3, 2).expect("dense"), &Serial).expect("valid");
+        assert_eq!(y[..], bytes);
+    }
 }
 
 #[test]
@@ -218,7 +335,7 @@ fn convolutions_at_run() {
             Conv2d::f32_on(kernels(), &geometry, Weights::oihw(&weights), None, Activation::None).expect("valid");
         let mut buffers = Buffers::new();
         let bytes = conv.workspace_len([1, 5, 5], 1).expect("an output");
-        let mut workspace = Workspace::new(bytes);
+        let mut workspace = Workspace::new(bytes).expect("memory");
         let cin = geometry.cin;
         let (at_x, at_y) = ([1, 5, 5, cin], [1, 5, 5, 6]);
         let input = Buffers::new();
@@ -237,7 +354,7 @@ fn convolutions_at_run() {
 
         // One byte is a word here: whatever is below what was asked for must not do.
         if bytes > 0 {
-            let mut small = Workspace::new((bytes - 1) / 8 * 8);
+            let mut small = Workspace::new((bytes - 1) / 8 * 8).expect("memory");
             let error = conv.run(image(at_x), None, buffers.y(at_y), &mut small, &Serial).expect_err("an error");
             let Error::Workspace { expected, got } = error else { panic!("{error:?}") };
             assert_eq!((expected.next_multiple_of(8), got), (bytes.next_multiple_of(8), small.len()));
@@ -246,7 +363,7 @@ fn convolutions_at_run() {
         // A larger image than it was asked for.
         let larger = [2, 20, 20, cin];
         let needed = conv.workspace_len([2, 20, 20], 1).expect("an output");
-        let mut exact = Workspace::new(bytes);
+        let mut exact = Workspace::new(bytes).expect("memory");
         let result = conv.run(image(larger), None, buffers.y([2, 20, 20, 6]), &mut exact, &Serial);
         if needed.next_multiple_of(8) > bytes.next_multiple_of(8) {
             assert!(matches!(result, Err(Error::Workspace { .. })), "{result:?}");
@@ -256,7 +373,7 @@ fn convolutions_at_run() {
         }
 
         // The last value of the input is the first of the output, and the reverse, and a value between.
-        let mut workspace = Workspace::new(bytes);
+        let mut workspace = Workspace::new(bytes).expect("memory");
         for apart in [0, 1, 25 * 6 - 1] {
             let (residual, y) = buffers.aliased(at_y, 6, apart);
             let result = conv.run(image(at_x), Some(residual), y, &mut workspace, &Serial);
@@ -276,11 +393,72 @@ fn convolutions_at_run() {
     fails(conv.workspace_len([1, 2, 4], 1), none.clone(), "image");
     let mut buffers = Buffers::new();
     let x = Buffers::new();
-    let mut workspace = Workspace::new(1 << 16);
+    let mut workspace = Workspace::new(1 << 16).expect("memory");
     fails(conv.run(x.x([1, 2, 4, 1]), None, buffers.y([1, 1, 2, 1]), &mut workspace, &Serial), none, "image");
     buffers.end();
     assert!(matches!(conv.workspace_len([1, HUGE, 4], 1), Err(Error::Overflow { .. })));
     assert!(matches!(conv.workspace_len([1, HUGE / 2, HUGE / 2], HUGE), Err(Error::Overflow { .. })));
+}
+
+#[test]
+fn chains() {
+    let weights = vec![1.0; SIZE];
+    let conv = |geometry: ConvGeometry| {
+        let len =
+            geometry.cout * geometry.cin / geometry.groups * geometry.window.kernel[0] * geometry.window.kernel[1];
+        let weights = Weights::oihw(&weights[..len]);
+        Conv2d::f32_on(kernels(), &geometry, weights, None, Activation::None).expect("valid")
+    };
+    let filter = ConvGeometry::new(6, 6, [3, 3]).groups(6).stride([2, 2]).padding(Padding::all(1));
+    let geometries = [ConvGeometry::new(4, 6, [1, 1]), filter, ConvGeometry::new(6, 5, [1, 1])];
+    let convs = || geometries.map(conv).into_iter().collect::<Vec<_>>();
+
+    let too_many = (0..9).map(|_| conv(ConvGeometry::new(4, 4, [1, 1]))).collect::<Vec<_>>();
+    for (convs, got) in [(vec![], 0), (vec![conv(filter)], 1), (too_many, 9)] {
+        fails(Chain::new(convs), Error::ChainLength { most: 8, got }, "convs");
+    }
+    let other = vec![conv(geometries[0]), conv(filter), conv(ConvGeometry::new(7, 5, [1, 1]))];
+    fails(Chain::new(other), Error::ChainChannels { index: 2, expected: 6, got: 7 }, "convs");
+    fails(Chain::with_fusion(convs(), Fusion::Strips(0)), zero("strips"), "strips");
+
+    for fusion in [Fusion::Never, Fusion::Always, Fusion::Strips(1)] {
+        let chain = Chain::with_fusion(convs(), fusion).expect("they fit");
+        let (at_x, at_y) = ([1, 9, 9, 4], [1, 5, 5, 5]);
+        let bytes = chain.workspace_len([1, 9, 9], 1).expect("an output");
+        let mut workspace = Workspace::new(bytes).expect("memory");
+        let (input, mut buffers) = (Buffers::new(), Buffers::new());
+        let mut run = |x: [usize; 4], residual: Option<[usize; 4]>, y: [usize; 4]| {
+            let residual = residual.map(|shape| input.x(shape));
+            chain.run(input.x(x), residual, buffers.y(y), &mut workspace, &Serial)
+        };
+        fails(run([1, 9, 9, 5], None, at_y), shape("x", at_x, [1, 9, 9, 5]), "x");
+        for y in [[1, 5, 5, 6], [1, 9, 9, 5], [2, 5, 5, 5]] {
+            fails(run(at_x, None, y), shape("y", at_y, y), "y");
+        }
+        fails(run(at_x, Some([1, 9, 9, 5]), at_y), shape("residual", at_y, [1, 9, 9, 5]), "residual");
+        let mut small = Workspace::new(bytes - 8).expect("memory");
+        let error = chain.run(input.x(at_x), None, buffers.y(at_y), &mut small, &Serial);
+        fails(error, Error::Workspace { expected: bytes, got: bytes - 8 }, "workspace");
+        for apart in [0, 1, 25 * 5 - 1] {
+            let (residual, y) = buffers.aliased(at_y, 5, apart);
+            let result = chain.run(input.x(at_x), Some(residual), y, &mut workspace, &Serial);
+            fails(result, Error::Overlap { argument: "residual" }, "residual");
+        }
+        assert!(matches!(chain.workspace_len([1, HUGE, 4], 1), Err(Error::Overflow { .. })));
+        assert!(matches!(chain.workspace_len([1, HUGE / 2, HUGE / 2], HUGE), Err(Error::Overflow { .. })));
+        assert!(matches!(chain.workspace_len([HUGE / 64, 9, 9], 1), Err(Error::Overflow { .. })));
+        fails(chain.output_size(0, 9), zero("height"), "height");
+        buffers.end();
+    }
+
+    // The second window finds too little.
+    let valid = ConvGeometry::new(4, 4, [5, 5]).groups(4);
+    let chain = Chain::new(vec![conv(valid), conv(valid)]).expect("they fit");
+    let none = Error::NoOutput { image: [4, 4], window: [5, 5], padding: [0; 4] };
+    fails(chain.output_size(8, 8), none.clone(), "image");
+    fails(chain.strip_rows([1, 8, 8]), none.clone(), "image");
+    fails(chain.workspace_len([1, 8, 8], 1), none, "image");
+    assert_eq!(chain.output_size(9, 9), Ok([1, 1]));
 }
 
 /// Channels of one buffer: only where they interleave are input and output apart.
@@ -289,7 +467,7 @@ fn views_of_one_buffer() {
     let geometry = ConvGeometry::new(4, 4, [1, 1]);
     let identity: Vec<f32> = (0..16).map(|i| if i % 5 == 0 { 1.0 } else { 0.0 }).collect();
     let conv = Conv2d::f32_on(kernels(), &geometry, Weights::oihw(&identity), None, Activation::None).expect("valid");
-    let mut workspace = Workspace::new(conv.workspace_len([1, 3, 3], 1).expect("an output"));
+    let mut workspace = Workspace::new(conv.workspace_len([1, 3, 3], 1).expect("an output")).expect("memory");
     let (shape, stride) = ([1, 3, 3, 4], 10);
     for apart in [0, 1, 3, 7, 9, 10, 11, 13, 17, 23] {
         let mut buffers = Buffers::new();
@@ -327,7 +505,7 @@ fn fully_connected() {
     let layer = new(7, 5, 35, Some(5)).expect("valid");
     let mut buffers = Buffers::new();
     let bytes = layer.workspace_len(3, 1).expect("valid");
-    let mut workspace = Workspace::new(bytes);
+    let mut workspace = Workspace::new(bytes).expect("memory");
     let mut run =
         |x: usize, batch: usize, y: usize| layer.run(&data[..x], batch, &mut buffers.y[..y], &mut workspace, &Serial);
     fails(run(0, 0, 0), zero("batch"), "batch");
@@ -342,6 +520,10 @@ fn fully_connected() {
     }
     buffers.end();
 }
+
+/// On an image of one pixel: an output, of more taps than can be counted.
+const TALL_AND_WIDE: Window =
+    Window { kernel: [1 << 40; 2], stride: [1 << 40; 2], dilation: [1, 1], padding: Padding::all((1 << 40) - 1) };
 
 #[test]
 fn pools() {
@@ -358,8 +540,17 @@ fn pools() {
         let [top, left, bottom, right] = padding;
         let padded = Window { padding: Padding::Explicit { top, left, bottom, right }, ..window };
         for pool in both(padded) {
-            fails(pool, Error::Padding { padding, window: [2, 2] }, "padding");
+            fails(pool, Error::Padding { padding, kernel: [2, 2] }, "padding");
         }
+    }
+    // Of a dilated window too it is the kernel that counts.
+    let dilated = Window { dilation: [2, 2], padding: Padding::all(3), ..Window::new([3, 3]) };
+    for pool in both(dilated) {
+        let error = pool.expect_err("an error");
+        assert!(error.to_string().ends_with("is not below the kernel of 3x3"), "{error}");
+    }
+    for pool in both(TALL_AND_WIDE) {
+        fails(pool, Error::Overflow { argument: "kernel" }, "kernel");
     }
     let mut buffers = Buffers::new();
     let input = Buffers::new();
@@ -483,6 +674,12 @@ fn the_reference() {
     fails(result, length("weights", 35, 34), "weights");
     let (x, y) = buffers.aliased([1, 4, 4, 3], 3, 1);
     fails(reference::max_pool(x, y, &Window::new([1, 1])), Error::Overlap { argument: "x" }, "x");
+    for (window, argument) in [(Window::new([HUGE, 2]), "window"), (TALL_AND_WIDE, "kernel")] {
+        let overflow = Error::Overflow { argument };
+        let (x, y) = (input.x([1, 1, 1, 1]), buffers.y([1, 1, 1, 1]));
+        fails(reference::avg_pool(x, y, &window, true), overflow.clone(), argument);
+        fails(reference::max_pool(x, buffers.y([1, 1, 1, 1]), &window), overflow, argument);
+    }
     fails(reference::nchw_to_nhwc(&input.x[..23], buffers.y([1, 2, 3, 4])), length("x", 24, 23), "x");
     buffers.end();
 }
@@ -593,7 +790,7 @@ fn quantised_convolutions_at_run() {
         Activation::None,
     );
     let conv = conv.expect("valid");
-    let mut workspace = Workspace::new(conv.workspace_len([1, 2, 2], 1).expect("an output"));
+    let mut workspace = Workspace::new(conv.workspace_len([1, 2, 2], 1).expect("an output")).expect("memory");
     let image = Image::nhwc(&x, 1, 2, 2, 4).expect("dense");
     let residual = Image::nhwc(&residual, 1, 2, 2, 6).expect("dense");
     let to = ImageMut::nhwc(&mut y, 1, 2, 2, 6).expect("dense");
@@ -637,8 +834,10 @@ fn quantised_addition() {
             fails(of_b, error("b_scale / y_scale"), "b_scale / y_scale");
         }
     }
-    let hard_swish = Add::<u8>::quantized_on(kernels(), PARAMS, PARAMS, PARAMS, Activation::HardSwish);
-    fails(hard_swish, Error::Activation { activation: "hard-swish" }, "activation");
+    for (function, activation) in [(Activation::HardSwish, "hard-swish"), (Activation::Sigmoid, "sigmoid")] {
+        let add = Add::<u8>::quantized_on(kernels(), PARAMS, PARAMS, PARAMS, function);
+        fails(add, Error::Activation { activation }, "activation");
+    }
     let (min, max) = (2.0, 1.0);
     let clamp = Add::<u8>::quantized_on(kernels(), PARAMS, PARAMS, PARAMS, Activation::Clamp { min, max });
     fails(clamp, Error::Clamp { min, max }, "activation");
@@ -662,7 +861,7 @@ fn quantised_pools() {
     let error = scale_error("x_scale / y_scale", "a ratio below 2^64", f32::exp2(64.0));
     fails(new(x, y), error, "x_scale / y_scale");
     let window = Window { padding: Padding::all(2), ..Window::new([2, 2]) };
-    let padding = Error::Padding { padding: [2; 4], window: [2, 2] };
+    let padding = Error::Padding { padding: [2; 4], kernel: [2, 2] };
     fails(Pool2d::<i8>::quantized_max_on(kernels(), window), padding.clone(), "padding");
     fails(Pool2d::<i8>::quantized_average_on(kernels(), window), padding, "padding");
     let pool = || Pool2d::<i8>::quantized_max_on(kernels(), Window::new([2, 2])).expect("valid");
@@ -670,6 +869,12 @@ fn quantised_pools() {
     refuses_params("y", -128, |y| pool().with_activation(y, Activation::Relu, mode));
     let hard_swish = pool().with_activation(PARAMS, Activation::HardSwish, mode);
     fails(hard_swish, Error::Activation { activation: "hard-swish" }, "activation");
+    // A global average has a quantisation already.
+    for other in [QuantParams { scale: 0.25, ..PARAMS }, QuantParams { zero_point: 4, ..PARAMS }] {
+        let pool = new(other, PARAMS).expect("valid");
+        assert!(pool.clone().with_activation(PARAMS, Activation::Relu, mode).is_ok());
+        fails(pool.with_activation(other, Activation::Relu, mode), Error::OutputQuantization, "y");
+    }
 
     // A row of pixels more than add up, and as many as do.
     let most = 1 << 23;
@@ -680,6 +885,8 @@ fn quantised_pools() {
         (result, y[0])
     };
     let overflow = Error::Overflow { argument: "sum of the window" };
+    let average = Pool2d::<u8>::quantized_average_on(kernels(), Window::new([1, most + 1])).expect("valid");
+    fails(average.counting_padding(-1), Error::ZeroPoint { argument: "x", zero_point: -1, min: 0, max: 255 }, "x");
     let wide = Pool2d::<u8>::quantized_average_on(kernels(), Window::new([1, most + 1])).expect("valid");
     let all = new(QuantParams::new(1.0, 255), QuantParams::new(1.0, 9)).expect("valid");
     for pool in [wide, all] {
@@ -694,6 +901,13 @@ fn quantised_pools() {
     assert_eq!(run(&all(0), most), (Ok(()), 255));
     let max = Pool2d::<u8>::quantized_max_on(kernels(), Window::new([1, most + 1])).expect("valid");
     assert_eq!(run(&max, most + 1), (Ok(()), 255));
+    // Zero points of so many pixels do not add up either.
+    let (n, mut y) = (2 * most + 1, [7i8]);
+    let x = vec![-3i8; n];
+    let max = Pool2d::<i8>::quantized_max_on(kernels(), Window::new([1, n])).expect("valid");
+    let image = Image::nhwc(&x, 1, 1, n, 1).expect("dense");
+    max.run(image, ImageMut::nhwc(&mut y, 1, 1, 1, 1).expect("dense"), &Serial).expect("a maximum");
+    assert_eq!(y, [-3]);
 }
 
 #[test]
@@ -702,11 +916,25 @@ fn lookups() {
     refuses_params("y", 0, |y| Lookup::<u8>::rescale_on(kernels(), PARAMS, y));
     refuses_params("x", 0, |x| Lookup::<u8>::hard_swish_on(kernels(), x, PARAMS));
     refuses_params("y", -128, |y| Lookup::<i8>::hard_swish_on(kernels(), PARAMS, y));
+    refuses_params("x", 0, |x| Lookup::<u8>::sigmoid_on(kernels(), x, PARAMS));
+    refuses_params("y", -128, |y| Lookup::<i8>::sigmoid_on(kernels(), PARAMS, y));
+    let clamped = |y, activation| {
+        Lookup::new_on(kernels(), &[1u8; 256]).with_activation(y, activation, Requantization::FloatScale)
+    };
+    refuses_params("y", 0, |y| clamped(y, Activation::Relu));
+    fails(clamped(PARAMS, Activation::Sigmoid), Error::Activation { activation: "sigmoid" }, "activation");
+    let (min, max) = (2.0, 1.0);
+    fails(clamped(PARAMS, Activation::Clamp { min, max }), Error::Clamp { min, max }, "activation");
     refuses_params("x", -128, |x| Concat::<i8>::new_on(kernels(), &[PARAMS, x], PARAMS));
     refuses_params("y", -128, |y| Concat::<i8>::new_on(kernels(), &[PARAMS], y));
     let x = QuantParams { scale: 64.0, ..PARAMS };
     let error = scale_error("x_scale / y_scale", "a ratio below 128", 128.0);
     fails(Lookup::<i8>::hard_swish_on(kernels(), x, PARAMS), error, "x_scale / y_scale");
+    // 127ths of the least number: a 128th of it is rounded, to the scale of `y`.
+    let least = f32::from_bits(1);
+    let (fine, y) = (QuantParams { scale: 127.0 * least, ..PARAMS }, QuantParams { scale: least, ..PARAMS });
+    let error = scale_error("x_scale / y_scale", "a ratio below 128", 128.0);
+    fails(Lookup::<i8>::hard_swish_on(kernels(), fine, y), error, "x_scale / y_scale");
     fails(Concat::<i8>::new_on(kernels(), &[], PARAMS), zero("images"), "images");
 
     let lookup = Lookup::new_on(kernels(), &[1u8; 256]);
@@ -731,4 +959,118 @@ fn lookups() {
     let half = x.channels(0..2).expect("inside");
     fails(concat.run(&[half, image(2, 2)], to, &Serial), Error::Overlap { argument: "x" }, "x");
     assert_eq!(y, [0xa5; 64]);
+}
+
+#[test]
+fn activations() {
+    let (min, max) = (f32::NAN, 1.0);
+    let error = Activate::f32_on(kernels(), Activation::Clamp { min, max }).expect_err("an error");
+    assert!(matches!(error, Error::Clamp { .. }), "{error}");
+    let activate = Activate::f32_on(kernels(), Activation::Sigmoid).expect("valid");
+    let (mut buffers, input) = (Buffers::new(), Buffers::new());
+    let result = activate.run(input.x([1, 2, 2, 3]), buffers.y([1, 2, 2, 4]), &Serial);
+    fails(result, shape("y", [1, 2, 2, 3], [1, 2, 2, 4]), "y");
+    let (x, y) = buffers.aliased([1, 2, 2, 3], 3, 1);
+    fails(activate.run(x, y, &Serial), Error::Overlap { argument: "x" }, "x");
+    buffers.end();
+}
+
+/// `new(channels, reduced, [lengths of w_reduce, b_reduce, w_expand, b_expand])` refuses what does not fit 4 and 2.
+#[track_caller]
+fn refuses_sizes<R>(new: impl Fn(usize, usize, [usize; 4]) -> Result<R, Error>) {
+    fails(new(0, 2, [8, 2, 8, 4]), zero("channels"), "channels");
+    fails(new(4, 0, [8, 2, 8, 4]), zero("reduced"), "reduced");
+    fails(new(HUGE, 2, [8, 2, 8, 4]), Error::Overflow { argument: "weights" }, "weights");
+    let right = [8, 2, 8, 4];
+    for (i, argument) in ["w_reduce", "b_reduce", "w_expand", "b_expand"].into_iter().enumerate() {
+        for wrong in [0, right[i] - 1, right[i] + 1] {
+            let mut lens = right;
+            lens[i] = wrong;
+            fails(new(4, 2, lens), length(argument, right[i], wrong), argument);
+        }
+    }
+    assert!(new(4, 2, right).is_ok());
+}
+
+#[test]
+fn squeeze_excite() {
+    let f = [0.5; 9];
+    let new = |c, reduced, [a, b, d, e]: [usize; 4]| {
+        SqueezeExcite::f32_on(kernels(), c, reduced, &f[..a], Some(&f[..b]), &f[..d], Some(&f[..e]))
+    };
+    refuses_sizes(new);
+    let layer = new(4, 2, [8, 2, 8, 4]).expect("valid");
+    for (i, argument) in ["batch", "height", "width"].into_iter().enumerate() {
+        let mut nhw = [1, 3, 3];
+        nhw[i] = 0;
+        fails(layer.workspace_len(nhw, 1), zero(argument), argument);
+    }
+    fails(layer.workspace_len([HUGE / 2, 3, 3], 1), Error::Overflow { argument: "y" }, "y");
+
+    let (mut buffers, input) = (Buffers::new(), Buffers::new());
+    let expected = layer.workspace_len([2, 3, 3], 1).expect("valid");
+    let mut workspace = Workspace::new(expected).expect("memory");
+    let mut run = |x: [usize; 4], y: [usize; 4]| layer.run(input.x(x), buffers.y(y), &mut workspace, &Serial);
+    fails(run([2, 3, 3, 5], [2, 3, 3, 4]), shape("x", [2, 3, 3, 4], [2, 3, 3, 5]), "x");
+    fails(run([2, 3, 3, 4], [2, 3, 3, 5]), shape("y", [2, 3, 3, 4], [2, 3, 3, 5]), "y");
+    fails(run([2, 3, 3, 5], [2, 3, 3, 5]), shape("x", [2, 3, 3, 4], [2, 3, 3, 5]), "x");
+    fails(run([2, 3, 3, 4], [2, 3, 2, 4]), shape("y", [2, 3, 3, 4], [2, 3, 2, 4]), "y");
+    let mut small = Workspace::new(expected - 8).expect("memory");
+    let result = layer.run(input.x([2, 3, 3, 4]), buffers.y([2, 3, 3, 4]), &mut small, &Serial);
+    fails(result, Error::Workspace { expected, got: expected - 8 }, "workspace");
+    let (x, y) = buffers.aliased([1, 3, 3, 4], 4, 2);
+    fails(layer.run(x, y, &mut workspace, &Serial), Error::Overlap { argument: "x" }, "x");
+    buffers.end();
+}
+
+#[test]
+fn quantised_squeeze_excite() {
+    let plain = SqueezeExciteQuantization {
+        x: PARAMS,
+        average: PARAMS,
+        reduce_scales: &[0.5],
+        reduced: PARAMS,
+        expand_scales: &[0.5],
+        expanded: PARAMS,
+        gate: PARAMS,
+        y: PARAMS,
+        mode: Requantization::FloatScale,
+    };
+    let (bytes, biases) = ([1i8; 9], [1; 9]);
+    let sized = |c, reduced, [a, b, d, e]: [usize; 4], q: &SqueezeExciteQuantization<'_>| {
+        let (a, d) = (&bytes[..a], &bytes[..d]);
+        SqueezeExcite::<i8>::quantized_on(kernels(), c, reduced, a, Some(&biases[..b]), d, Some(&biases[..e]), q)
+    };
+    refuses_sizes(|c, reduced, lens| sized(c, reduced, lens, &plain));
+    let new = |q| sized(4, 2, [8, 2, 8, 4], &q);
+    refuses_params("x", -128, |x| new(SqueezeExciteQuantization { x, ..plain }));
+    refuses_params("average", -128, |average| new(SqueezeExciteQuantization { average, ..plain }));
+    refuses_params("reduced", -128, |reduced| new(SqueezeExciteQuantization { reduced, ..plain }));
+    refuses_params("expanded", -128, |expanded| new(SqueezeExciteQuantization { expanded, ..plain }));
+    refuses_params("gate", -128, |gate| new(SqueezeExciteQuantization { gate, ..plain }));
+    refuses_params("y", -128, |y| new(SqueezeExciteQuantization { y, ..plain }));
+    let scales = [0.5; 3];
+    let reduce = new(SqueezeExciteQuantization { reduce_scales: &scales, ..plain });
+    fails(reduce, length("reduce_scales", 2, 3), "reduce_scales");
+    let expand = new(SqueezeExciteQuantization { expand_scales: &scales, ..plain });
+    fails(expand, length("expand_scales", 4, 3), "expand_scales");
+    let expand = new(SqueezeExciteQuantization { expand_scales: &[-1.0], ..plain });
+    fails(expand, scale_error("expand_scales", "a positive finite scale", -1.0), "expand_scales");
+    let of = |exponent: f32| QuantParams { scale: f32::exp2(exponent), ..PARAMS };
+    let gate = new(SqueezeExciteQuantization { x: of(14.0), y: of(-2.0), ..plain });
+    let ratio = "x_scale * gate_scale / y_scale";
+    fails(gate, scale_error(ratio, "a ratio below 2^15", f32::exp2(15.0)), ratio);
+
+    let layer = new(plain).expect("valid");
+    let (x, mut y) = ([1i8; 45], [0x25i8; 45]);
+    let mut workspace = Workspace::new(layer.workspace_len([1, 3, 3], 1).expect("valid")).expect("memory");
+    let image = |c| Image::nhwc(&x[..9 * c], 1, 3, 3, c).expect("dense");
+    let result = layer.run(image(4), ImageMut::nhwc(&mut y, 1, 3, 3, 5).expect("dense"), &mut workspace, &Serial);
+    fails(result, shape("y", [1, 3, 3, 4], [1, 3, 3, 5]), "y");
+    let result = layer.run(image(5), ImageMut::nhwc(&mut y[..36], 1, 3, 3, 4).expect("dense"), &mut workspace, &Serial);
+    fails(result, shape("x", [1, 3, 3, 4], [1, 3, 3, 5]), "x");
+    let to = ImageMut::nhwc(&mut y[..36], 1, 3, 3, 4).expect("dense");
+    let result = layer.run(image(4), to, &mut Workspace::default(), &Serial);
+    assert!(matches!(result, Err(Error::Workspace { got: 0, .. })), "{result:?}");
+    assert_eq!(y, [0x25; 45]);
 }

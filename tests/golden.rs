@@ -6,10 +6,11 @@
 mod codegen;
 
 use codegen::{
-    emit_level,
+    dwconv_f32, emit_level, gemm_i8_amx,
     level::{HALVES, LEVELS, all},
     tables,
 };
+use kolibri::kernels::{AMX_K, AMX_ROWS, DW_SHAPES, TAPS_PIXELS};
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// File name and text of all that is emitted.
@@ -22,6 +23,13 @@ fn emitted() -> BTreeMap<String, String> {
         files.insert(format!("tables_{arch}.rs.txt"), tables::emit_tables(arch, &families));
     }
     files
+}
+
+/// What the descriptions and the crate both say.
+#[test]
+fn shapes_are_those_of_the_crate() {
+    assert_eq!((gemm_i8_amx::ROWS, gemm_i8_amx::K), (AMX_ROWS, AMX_K));
+    assert_eq!((dwconv_f32::SHAPES, dwconv_f32::TAPS_PIXELS), (DW_SHAPES, TAPS_PIXELS));
 }
 
 #[test]

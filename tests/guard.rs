@@ -5,9 +5,9 @@
 mod common;
 
 use common::{
-    Rng, Seed, int8_cases,
+    Rng, Seed, chain_cases, emulated_levels, int8_cases,
     kernel_cases::every_kernel,
-    levels,
+    kernel_i8_cases, levels,
     mem::{Mem, Place},
     operator_cases::every_operator,
     quickcheck,
@@ -37,7 +37,7 @@ static ALLOCATOR: Guard = Guard;
 /// Addresses for guarded allocations, reserved at the first. Each is used once.
 static REGION: AtomicUsize = AtomicUsize::new(0);
 static USED: AtomicUsize = AtomicUsize::new(0);
-const REGION_LEN: usize = 32 << 30;
+const REGION_LEN: usize = 256 << 30; // QEMU takes seconds for more
 /// As large as a page may be.
 const PAGE: usize = 64 << 10;
 
@@ -134,12 +134,23 @@ fn kernels_stay_inside_at_the_start() {
     quickcheck(60, |seed: Seed| kernels_inside(&seed, Place::Start));
 }
 
+/// Products of bytes that this CPU lacks, where they are emulated: slowly.
+#[test]
+fn emulated_kernels_stay_inside_at_the_end() {
+    quickcheck(3, |seed: Seed| {
+        let emulated = emulated_levels();
+        emulated.iter().for_each(|kernels| kernel_i8_cases::every_kernel(&mut rng(&seed), kernels, Place::End));
+    });
+}
+
 fn operators_inside(seed: &Seed, place: Place) {
     let rng = &mut rng(seed);
     GUARDED.set(true);
     every_operator(rng, place);
     int8_cases::every_operator(rng, place);
     GUARDED.set(false);
+    let used = USED.load(Relaxed) + PAGE;
+    assert!(used < REGION_LEN, "addresses for allocations are used up: the last of them were unguarded");
 }
 
 #[test]
@@ -150,6 +161,23 @@ fn operators_stay_inside_at_the_end() {
 #[test]
 fn operators_stay_inside_at_the_start() {
     quickcheck(60, |seed: Seed| operators_inside(&seed, Place::Start));
+}
+
+fn chains_inside(seed: &Seed, place: Place) {
+    let rng = &mut rng(seed);
+    GUARDED.set(true);
+    chain_cases::chain(rng, place);
+    GUARDED.set(false);
+}
+
+#[test]
+fn chains_stay_inside_at_the_end() {
+    quickcheck(40, |seed: Seed| chains_inside(&seed, Place::End));
+}
+
+#[test]
+fn chains_stay_inside_at_the_start() {
+    quickcheck(40, |seed: Seed| chains_inside(&seed, Place::Start));
 }
 
 /// The guard guards: a child that reads one value outside is stopped.

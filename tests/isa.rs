@@ -1,14 +1,19 @@
-//! `KOLIBRI_ISA`, which a process reads once: each choice is made by a child process.
+//! `KOLIBRI_ISA` and `KOLIBRI_FUSE`, which a process reads once: each choice is made by a child process.
 
 mod common;
 
-use kolibri::{Error, Level};
+use kolibri::{Activation, Chain, Conv2d, ConvGeometry, Error, Level, Weights};
 
 /// What a child selects where `KOLIBRI_ISA` is `list`: the name of a level, or the error.
 fn selected(list: Option<&str>) -> String {
-    let mut command = common::this_test("child");
-    command.env_remove("KOLIBRI_ISA");
-    list.map(|list| command.env("KOLIBRI_ISA", list));
+    answer("child", "KOLIBRI_ISA", list)
+}
+
+/// What a child says where `variable` is `value`.
+fn answer(child: &str, variable: &str, value: Option<&str>) -> String {
+    let mut command = common::this_test(child);
+    command.env_remove("KOLIBRI_ISA").env_remove("KOLIBRI_FUSE");
+    value.map(|value| command.env(variable, value));
     let output = command.output().expect("the child starts");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     // The harness may have begun the line.
@@ -57,4 +62,29 @@ fn an_unknown_level_is_an_error() {
         assert_eq!(selected(Some(list)), expected, "{list}");
         assert!(Level::ALL.iter().all(|level| expected.contains(level.name())), "{expected}");
     }
+}
+
+#[test]
+#[ignore = "what the other test starts"]
+fn fusing_child() {
+    let conv = |geometry: ConvGeometry| {
+        let weights = vec![1.0; geometry.cout * geometry.cin];
+        Conv2d::f32(&geometry, Weights::oihw(&weights), None, Activation::None).expect("valid")
+    };
+    let chain = Chain::new(vec![conv(ConvGeometry::new(3, 3, [1, 1])), conv(ConvGeometry::new(3, 5, [1, 1]))]);
+    match chain {
+        Ok(chain) => println!("SELECTED {:?}", [4, 4000].map(|size| chain.strip_rows([1, size, 4]).expect("valid"))),
+        Err(error) => println!("SELECTED error {error}"),
+    }
+}
+
+#[test]
+fn the_variable_overrides_the_rule() {
+    let answer = |value| answer("fusing_child", "KOLIBRI_FUSE", value);
+    let [never, all] = ["[None, None]", "[Some(4), Some(4000)]"];
+    assert_eq!(answer(None), never);
+    assert_eq!(answer(Some("")), never);
+    assert_eq!(answer(Some("never")), never);
+    assert_eq!(answer(Some("always")), all);
+    assert_eq!(answer(Some("sometimes")), format!("error {}", Error::Fuse { value: "sometimes".into() }));
 }

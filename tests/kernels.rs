@@ -27,8 +27,9 @@ fn small_kernels_are_their_models() {
         for kernels in levels_once() {
             pool(rng, kernels, kernels.pool_f32[0], false, Place::Heap);
             pool(rng, kernels, kernels.pool_f32[1], true, Place::Heap);
-            elementwise(rng, kernels, kernels.elementwise_f32[0], true, Place::Heap);
-            elementwise(rng, kernels, kernels.elementwise_f32[1], false, Place::Heap);
+            for (&kernel, join) in kernels.elementwise_f32.iter().zip(JOINS) {
+                elementwise(rng, kernels, kernel, join, Place::Heap);
+            }
             transpose(rng, kernels, kernels.transpose_x32[0], Place::Heap);
             kernel_i8_cases::small_kernels(rng, kernels, Place::Heap);
         }
@@ -101,6 +102,8 @@ fn tables_hold_what_their_names_say() {
         let pools = ["avgpool_f32", "maxpool_f32", "sum_i8", "maxpool_i8"].map(|family| format!("{family}_{level}"));
         assert!(kernels.pool_f32.iter().map(|kernel| kernel.name).eq(pools[..2].iter()), "{level}");
         assert!(kernels.pool_i8.iter().map(|kernel| kernel.name).eq(pools[2..].iter()), "{level}");
+        let elementwise = ["add_f32", "act_f32", "mul_f32"].map(|family| format!("{family}_{level}"));
+        assert!(kernels.elementwise_f32.iter().map(|kernel| kernel.name).eq(elementwise.iter()), "{level}");
         let blocks: Vec<_> = kernels.dw_i8.iter().map(|dw| dw.channels()).collect();
         assert!(blocks.is_sorted_by(|a, b| a > b), "{blocks:?}");
         let names: Vec<_> = kernels.list().map(|(name, _)| name).collect();

@@ -7,10 +7,11 @@ use common::{
     CANARY, Data, Rng, Seed, int8_cases,
     mem::Place,
     operator_cases::{self, conv_geometry, conv_of, fully_connected_of},
-    quickcheck,
+    quickcheck, squeeze_excite_cases,
 };
 use kolibri::{
-    Activation, ConvGeometry, Image, ImageMut, Padding, Pool2d, Quantized, Serial, Weights, Window, reference,
+    Activation, ConvGeometry, Error, Image, ImageMut, Lookup, Padding, Pool2d, QuantParams, Quantized, Requantization,
+    Serial, Weights, Window, reference,
 };
 
 #[test]
@@ -31,6 +32,42 @@ fn pooling_is_the_reference() {
 #[test]
 fn addition_is_the_reference() {
     quickcheck(400, |seed: Seed| operator_cases::add(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn activation_is_the_reference() {
+    quickcheck(400, |seed: Seed| squeeze_excite_cases::activate(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn squeeze_excite_is_the_reference() {
+    quickcheck(300, |seed: Seed| squeeze_excite_cases::squeeze_excite(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn squeeze_excite_of_bytes_is_the_reference() {
+    quickcheck(300, |seed: Seed| squeeze_excite_cases::squeeze_excite_of_bytes(&mut Rng::new(seed.0), Place::Heap));
+}
+
+/// Against f64, at one of a thousand arguments of either sign.
+#[test]
+fn the_sigmoid_is_within_its_bound() {
+    let step = if common::runner().is_some() { 40_009 } else { 1009 };
+    let mut worst = (0.0, 0.0);
+    for bits in (0..=100f32.to_bits()).step_by(step).flat_map(|bits| [bits, bits | 1 << 31]) {
+        let x = f32::from_bits(bits);
+        let (y, model) = (reference::sigmoid(x), 1.0 / (1.0 + (-f64::from(x)).exp()));
+        if model < f64::from(f32::MIN_POSITIVE) {
+            assert!((f64::from(y) - model).abs() < f64::from(f32::MIN_POSITIVE), "{x}: {y:e}");
+            continue;
+        }
+        let place = f64::from(f32::from_bits((model as f32).to_bits() & 0x7f80_0000)) / f64::from(1 << 23);
+        let error = (f64::from(y) - model).abs() / place;
+        if error > worst.0 {
+            worst = (error, x);
+        }
+    }
+    assert!(worst.0 <= 2.41, "{} at {}", worst.0, worst.1);
 }
 
 #[test]
@@ -156,6 +193,11 @@ fn known_answers() {
     assert!(reference::activate(f32::NAN, Activation::Relu6).is_nan());
     assert_eq!(reference::activate(-0.0, Activation::Relu).to_bits(), (-0.0f32).to_bits());
 
+    let [infinity, large] = [f32::INFINITY, f32::MAX];
+    let ends = [-infinity, -large, -88.0, -0.0, 0.0, 18.0, large, infinity];
+    assert_eq!(ends.map(reference::sigmoid), [0.0, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 1.0]);
+    assert!(reference::sigmoid(f32::NAN).is_nan());
+
     // Two groups of three channels: ShuffleNet's figure.
     let x = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
     let mut y = [0.0; 6];
@@ -175,6 +217,13 @@ fn known_answers() {
     assert_eq!(pooled(&|y| reference::max_pool(image, y, &window).expect("valid")), [1.0, 3.0, 7.0, 9.0]);
     assert_eq!(pooled(&|y| reference::avg_pool(image, y, &window, false).expect("valid")), [1.0, 2.5, 5.5, 7.0]);
     assert_eq!(pooled(&|y| reference::avg_pool(image, y, &window, true).expect("valid")), [0.25, 1.25, 2.75, 7.0]);
+
+    // Weights of zero: the sigmoid of the bias alone.
+    let (zeros, bias) = ([0.0; 2], [0.0, f32::INFINITY]);
+    let mut y = [0.0; 4];
+    let (from, to) = (Image::nhwc(&x[..4], 1, 1, 2, 2).expect("dense"), ImageMut::nhwc(&mut y, 1, 1, 2, 2));
+    reference::squeeze_excite(from, to.expect("dense"), 1, &zeros, None, &zeros, Some(&bias)).expect("valid");
+    assert_eq!(y, [0.5, 2.0, 1.5, 4.0]);
 
     // [n][c][h][w] of one pixel pair with three channels.
     let mut y = [0.0; 6];
@@ -211,6 +260,34 @@ fn lookups_are_the_reference() {
     quickcheck(1000, |seed: Seed| int8_cases::lookup(&mut Rng::new(seed.0), Place::Heap));
 }
 
+/// Every byte, by the standard library's exponential; ReLU by its definition.
+#[test]
+fn activations_of_bytes_are_those_of_reals() {
+    fn all<T: Quantized + PartialEq + std::fmt::Debug>(params: QuantParams) {
+        let x: Vec<T> = (T::MIN..=T::MAX).map(T::from_i32).collect();
+        let run = |lookup: Result<Lookup<T>, Error>| {
+            let mut y = x.clone();
+            let to = ImageMut::nhwc(&mut y, 1, 1, 256, 1).expect("dense");
+            lookup.expect("valid").run_in_place(to, &Serial).expect("in place");
+            y
+        };
+        let gates = run(Lookup::sigmoid(params, QuantParams::new(1.0 / 256.0, T::MIN)));
+        for (&x, gate) in x.iter().zip(gates) {
+            let model = 256.0 / (1.0 + (-f64::from(params.dequantise(x))).exp());
+            let tie = (model.fract() - 0.5).abs() < 1e-9;
+            let expected = (model.round() as i32 + T::MIN).min(T::MAX);
+            assert!(gate.to_i32() == expected || tie, "{params:?}: {x:?} {gate:?} {expected}");
+        }
+        let same = Lookup::rescale(params, params);
+        let relu = run(same.and_then(|all| all.with_activation(params, Activation::Relu, Requantization::FloatScale)));
+        assert!(x.iter().zip(relu).all(|(x, y)| y.to_i32() == x.to_i32().max(params.zero_point)), "{params:?}");
+    }
+    for scale in [1e-30, 0.001, 1.0 / 16.0, 0.1, 0.3, 10.0, 1e30] {
+        [-128, -1, 0, 3, 127].into_iter().for_each(|zero_point| all::<i8>(QuantParams::new(scale, zero_point)));
+        [0, 1, 100, 128, 255].into_iter().for_each(|zero_point| all::<u8>(QuantParams::new(scale, zero_point)));
+    }
+}
+
 #[test]
 fn concat_of_bytes_is_the_reference() {
     quickcheck(300, |seed: Seed| int8_cases::concat(&mut Rng::new(seed.0), Place::Heap));
@@ -244,11 +321,13 @@ fn averages_of_bytes_round_halves_away_from_zero() {
         let window = Window::new([1, n]);
         let mut expected = vec![T::from_i32(1); channels];
         let to = ImageMut::nhwc(&mut expected, 1, 1, 1, channels).expect("dense");
-        reference::avg_pool_quantized(image, to, &window).expect("valid");
-        let mut y = vec![T::from_i32(1); channels];
-        let pool = Pool2d::<T>::quantized_average(window).expect("valid");
-        pool.run(image, ImageMut::nhwc(&mut y, 1, 1, 1, channels).expect("dense"), &Serial).expect("valid");
-        assert_eq!(y, expected, "{n}");
+        reference::avg_pool_quantized(image, to, &window, None).expect("valid");
+        for kernels in common::levels() {
+            let mut y = vec![T::from_i32(1); channels];
+            let pool = Pool2d::<T>::quantized_average_on(kernels, window).expect("valid");
+            pool.run(image, ImageMut::nhwc(&mut y, 1, 1, 1, channels).expect("dense"), &Serial).expect("valid");
+            assert_eq!(y, expected, "{n} {}", kernels.level.name());
+        }
     }
     let large = if common::runner().is_some() { 0 } else { 10 };
     for n in (1..=70).chain([97, 100, 127, 128, 255, 256, 511]).chain((0..large).map(|i| 2040 + 2 * i)) {

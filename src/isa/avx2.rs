@@ -115,6 +115,13 @@ pub fn max(held: F32, x: F32) -> F32 {
     _mm256_blendv_ps(_mm256_max_ps(x, held), x, _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x))
 }
 
+/// `2^n`, where `x` is a whole number that holds `n + 127` in its lowest bits: they become the exponent.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn power(x: F32) -> F32 {
+    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(x)))
+}
+
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub fn transpose(r: [F32; 8]) -> [F32; 8] {

@@ -95,6 +95,13 @@ pub fn max(held: F32, x: F32) -> F32 {
     _mm512_mask_mov_ps(_mm512_max_ps(x, held), _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x), x)
 }
 
+/// `2^n`, where `x` is a whole number that holds `n + 127` in its lowest bits: they become the exponent.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn power(x: F32) -> F32 {
+    _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(x)))
+}
+
 /// Blocks of 4x4 within each quarter of a register, then the quarters.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]

@@ -11,12 +11,7 @@ pub fn dot(c: I32, x: Units, y: Units) -> I32 {
 }
 
 /// A row of a depthwise window: 64 channels.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub unsafe fn load_row(p: *const u8) -> __m512i {
-    // SAFETY: 64 bytes, by the contract of the kernel's argument.
-    unsafe { _mm512_loadu_si512(p.cast()) }
-}
+pub use super::avx512::load_bytes as load_row;
 
 /// `load_row`, some bits of its bytes flipped.
 #[inline]

@@ -1,4 +1,4 @@
-//! Vocabularies: for each instruction set the same dozen words, `load`, `fma`, `store_n` and so on. No loops.
+//! Vocabularies: for each instruction set the same words, `load`, `fma`, `store_n` and so on. No loops.
 //!
 //! `load_n` and `store_n` touch only the first `n` values; lanes above are zero on load.
 

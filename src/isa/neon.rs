@@ -115,6 +115,13 @@ pub fn max(held: F32, x: F32) -> F32 {
     vbslq_f32(vorrq_u32(vcgtq_f32(x, held), vmvnq_u32(vceqq_f32(x, x))), x, held)
 }
 
+/// `2^n`, where `x` is a whole number that holds `n + 127` in its lowest bits: they become the exponent.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn power(x: F32) -> F32 {
+    vreinterpretq_f32_s32(vshlq_n_s32::<23>(vreinterpretq_s32_f32(x)))
+}
+
 #[inline]
 #[target_feature(enable = "neon")]
 pub fn transpose(r: [F32; 4]) -> [F32; 4] {

@@ -14,13 +14,8 @@ pub unsafe fn load_unit(p: *const u8) -> Units {
     unsafe { vld1q_s8(p.cast()) }
 }
 
-/// Four units of A.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-pub unsafe fn load_units(p: *const u8) -> Units {
-    // SAFETY: four units of four bytes, by the contract of the kernel's argument.
-    unsafe { vld1q_s8(p.cast()) }
-}
+/// Four units of A; and a row of a depthwise window, 16 channels.
+pub use self::{load_unit as load_units, load_unit as load_row};
 
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
@@ -53,14 +48,6 @@ pub fn dot_lane<const L: i32>(mut c: I32, x: Units, y: Units) -> I32 {
     c
 }
 
-/// A row of a depthwise window: 16 channels.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-pub unsafe fn load_row(p: *const u8) -> int8x16_t {
-    // SAFETY: 16 bytes, by the contract of the kernel's argument.
-    unsafe { vld1q_s8(p.cast()) }
-}
-
 /// `load_row`, some bits of its bytes flipped.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
@@ -74,7 +61,7 @@ pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> int8x16_t {
 pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> int8x16_t {
     // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument; the array is as long as a whole load.
     unsafe {
-        let bytes = part::load(p, n.min(16)).to_le_bytes();
+        let bytes = part::load(p, n).to_le_bytes();
         load_row_flipped(bytes.as_ptr(), flip)
     }
 }

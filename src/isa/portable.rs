@@ -3,7 +3,7 @@
 mod int8;
 
 pub use int8::*;
-use wide::f32x4;
+use wide::{bytemuck::cast, f32x4, i32x4};
 
 pub type F32 = f32x4;
 
@@ -76,6 +76,12 @@ pub fn clamp(x: F32, lo: F32, hi: F32) -> F32 {
 #[inline(always)]
 pub fn max(held: F32, x: F32) -> F32 {
     (x.simd_gt(held) | x.is_nan()).bitselect(x, held)
+}
+
+/// `2^n`, where `x` is a whole number that holds `n + 127` in its lowest bits: they become the exponent.
+#[inline(always)]
+pub fn power(x: F32) -> F32 {
+    cast(cast::<_, i32x4>(x) << 23)
 }
 
 #[inline(always)]

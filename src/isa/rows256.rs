@@ -3,12 +3,7 @@
 use core::arch::x86_64::*;
 
 /// A row of a depthwise window: 32 channels.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-pub unsafe fn load_row(p: *const u8) -> __m256i {
-    // SAFETY: 32 bytes, by the contract of the kernel's argument.
-    unsafe { _mm256_loadu_si256(p.cast()) }
-}
+pub use super::avx2::load_bytes as load_row;
 
 /// `load_row`, some bits of its bytes flipped.
 #[inline]

@@ -65,7 +65,7 @@ impl GemmF32 {
 /// - K x K kernels of `pixels` output pixels: `width >= pixels`; each of the first K of `rows` points at
 ///   `(width - 1) * S + K` pixel pointers. Kernels for any taps: `width` is a multiple of `pixels`, and `rows[0]` points
 ///   at `width * taps` pixel pointers, output pixel by output pixel.
-/// - Each pixel pointer is valid for reads of `channels` values.
+/// - Each pixel pointer plus `offset` is valid for reads of `channels` values.
 /// - `w` is valid for reads of the packed weights: for each block of channels, bias and taps, a register each.
 /// - `out + x * out_stride`, for each x below `width`, is valid for writes of `channels` values and overlaps nothing
 ///   that is read.
@@ -77,6 +77,8 @@ pub struct DwConvF32 {
     pub taps: usize,
     /// Output pixels.
     pub width: usize,
+    /// Added to each pixel pointer: where the channels lie.
+    pub offset: usize,
     /// Channels.
     pub channels: usize,
     /// Packed weights.
@@ -117,7 +119,18 @@ pub struct PoolF32 {
     pub out: *mut f32,
 }
 
-/// Values of one or two operands.
+/// What an elementwise kernel applies to a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// The clamp to the bounds.
+    Clamp,
+    /// `x * (min(max(x + 3, 0), 6) * (1 / 6))`.
+    HardSwish,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+}
+
+/// Values of one or two operands: `act(a + b)`, `act(a)` or `act(a * b)`. With a stride of zero all rows have one `b`.
 ///
 /// # Contract
 /// - Each of `rows` rows of `len` values of `a`, and of `b` for kernels of two operands, is valid for reads, and of
@@ -140,11 +153,11 @@ pub struct ElementwiseF32 {
     pub rows: usize,
     /// Values a row.
     pub len: usize,
-    /// Hard-swish in place of the clamp.
-    pub hard_swish: bool,
-    /// Lower bound of the result.
+    /// The activation.
+    pub function: Function,
+    /// Lower bound of a clamp.
     pub min: f32,
-    /// Upper bound of the result.
+    /// Upper bound of a clamp.
     pub max: f32,
 }
 

@@ -13,7 +13,7 @@ use super::DW_ROWS;
 ///   at `last`; in kernels one register wide with `columns` below the lane count only the first `columns` values are.
 /// - What is written overlaps nothing that is read.
 /// - A kernel of `gemm_i8_amx` takes `tiles` rows, at least [`super::AMX_ROWS`], the last of them perhaps twice, and `k` is a
-///   multiple of [`super::AMX_K`].
+///   multiple of [`super::AMX_K`], not 0.
 #[derive(Debug)]
 pub struct GemmI8 {
     /// A, in the form that the level multiplies.
@@ -100,7 +100,8 @@ pub struct DwConvI8 {
     pub flip: u8,
 }
 
-/// `out = round(clamp(f32(sum) * scale[c] + (residual - residual_zero) * residual_scale, low, high)) + zero_point`.
+/// `out = round(clamp(f32(sum) * scale[c] + (residual - residual_zero) * residual_scale)) + zero_point`; the bounds of
+/// the clamp are `min` and `max` less the zero point.
 ///
 /// # Contract
 /// - Each of `rows` rows of `len` sums, and of the residual where that is not null, is valid for reads, `scales` of `len`
@@ -130,10 +131,6 @@ pub struct RequantiseI8 {
     pub rows: usize,
     /// Values a row.
     pub len: usize,
-    /// Lower bound less the zero point.
-    pub low: f32,
-    /// Upper bound less the zero point.
-    pub high: f32,
     /// The zero point of the output, as u8.
     pub zero_point: i16,
     /// Lower bound of the result, as u8.
@@ -174,6 +171,42 @@ pub struct PoolI8 {
     /// Lower bound of a maximum, as u8.
     pub min: u8,
     /// Upper bound of a maximum, as u8.
+    pub max: u8,
+    /// Bits to flip in each byte read or written: 0x80 where they are i8.
+    pub flip: u8,
+}
+
+/// `out = clamp(round(f32(x - zero) * factors[c] * scale) + zero_point)`.
+///
+/// # Contract
+/// - Each of `rows` rows of `len` bytes of `x` is valid for reads, `factors` of `len` values. No product leaves
+///   i32.
+/// - Each row of `out` is valid for writes of `len` bytes and overlaps nothing that is read.
+#[derive(Debug)]
+pub struct ScaleI8 {
+    /// Operand.
+    pub x: *const u8,
+    /// Bytes from a row to the next.
+    pub x_stride: usize,
+    /// Its zero point, as u8.
+    pub zero: i32,
+    /// Factor of each column.
+    pub factors: *const f32,
+    /// Factor of all.
+    pub scale: f32,
+    /// Output.
+    pub out: *mut u8,
+    /// Bytes from a row to the next.
+    pub out_stride: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Bytes a row.
+    pub len: usize,
+    /// The zero point of the output, as u8.
+    pub zero_point: i16,
+    /// Lower bound of the result, as u8.
+    pub min: u8,
+    /// Upper bound of the result, as u8.
     pub max: u8,
     /// Bits to flip in each byte read or written: 0x80 where they are i8.
     pub flip: u8,

@@ -34,14 +34,26 @@ pub(crate) fn check_conv_images<T: Element>(
     let [n, h, w, _] = x.shape();
     x.raw().expect("x", [n, h, w, geometry.cin])?;
     let placed = geometry.window.on(h, w)?;
-    let shape = [n, placed.oh, placed.ow, geometry.cout];
-    y.raw().expect("y", shape)?;
+    check_chain([n, h, w, geometry.cin], [n, placed.oh, placed.ow, geometry.cout], x, residual, y)?;
+    Ok(placed)
+}
+
+/// The images of a chain.
+pub(crate) fn check_chain<T>(
+    x_shape: [usize; 4],
+    y_shape: [usize; 4],
+    x: &Image<'_, T>,
+    residual: Option<&Image<'_, T>>,
+    y: &ImageMut<'_, T>,
+) -> Result<(), Error> {
+    x.raw().expect("x", x_shape)?;
+    y.raw().expect("y", y_shape)?;
     y.raw().expect_apart("x", &x.raw())?;
     if let Some(residual) = residual {
-        residual.raw().expect("residual", shape)?;
+        residual.raw().expect("residual", y_shape)?;
         y.raw().expect_apart("residual", &residual.raw())?;
     }
-    Ok(placed)
+    Ok(())
 }
 
 pub(crate) fn check_fully_connected<W, B>(
@@ -64,13 +76,12 @@ pub(crate) fn check_rows<T>(x: &[T], batch: usize, y: &[T], cin: usize, cout: us
 /// The window of a pool. Padding stays below the kernel; without dilation every output then sees a pixel.
 pub(crate) fn check_pool_window(window: &Window) -> Result<(), Error> {
     window.validate()?;
-    if let crate::Padding::Explicit { top, left, bottom, right } = window.padding {
-        let span = window.span()?;
-        if top.max(bottom) >= window.kernel[0] || left.max(right) >= window.kernel[1] {
-            return Err(Error::Padding { padding: [top, left, bottom, right], window: span });
-        }
+    if let crate::Padding::Explicit { top, left, bottom, right } = window.padding
+        && (top.max(bottom) >= window.kernel[0] || left.max(right) >= window.kernel[1])
+    {
+        return Err(Error::Padding { padding: [top, left, bottom, right], kernel: window.kernel });
     }
-    non_zero(&[("kernel", window.kernel[0])])
+    product("kernel", &window.kernel).map(|_| ())
 }
 
 pub(crate) fn check_pool<T>(window: &Window, x: &Image<'_, T>, y: &ImageMut<'_, T>) -> Result<Placed, Error> {
@@ -94,6 +105,21 @@ pub(crate) fn check_pointwise<T>(x: &Image<'_, T>, y: &ImageMut<'_, T>) -> Resul
     y.raw().expect_apart("x", &x.raw())
 }
 
+/// What the products of a squeeze-excite are made of.
+pub(crate) fn check_squeeze_excite<W, B>(
+    c: usize,
+    reduced: usize,
+    [w_reduce, w_expand]: [&[W]; 2],
+    [b_reduce, b_expand]: [Option<&[B]>; 2],
+) -> Result<(), Error> {
+    non_zero(&[("channels", c), ("reduced", reduced)])?;
+    let len = product("weights", &[c, reduced])?;
+    check_length("w_reduce", len, w_reduce.len())?;
+    check_length("w_expand", len, w_expand.len())?;
+    b_reduce.map_or(Ok(()), |bias| check_length("b_reduce", reduced, bias.len()))?;
+    b_expand.map_or(Ok(()), |bias| check_length("b_expand", c, bias.len()))
+}
+
 pub(crate) fn check_concat<T>(images: usize, x: &[Image<'_, T>], y: &ImageMut<'_, T>) -> Result<(), Error> {
     check_length("x", images, x.len())?;
     let [n, h, w, _] = y.shape();
@@ -107,8 +133,7 @@ pub(crate) fn check_concat<T>(images: usize, x: &[Image<'_, T>], y: &ImageMut<'_
 
 pub(crate) fn check_shuffle<T>(groups: usize, x: &Image<'_, T>, y: &ImageMut<'_, T>) -> Result<(), Error> {
     check_groups(groups, x.shape()[3])?;
-    y.raw().expect("y", x.shape())?;
-    y.raw().expect_apart("x", &x.raw())
+    check_pointwise(x, y)
 }
 
 pub(crate) fn check_shuffle_nchw<T>(groups: usize, x: &[T], y: &[T], shape: [usize; 4]) -> Result<(), Error> {
@@ -132,6 +157,6 @@ pub(crate) fn check_layout(argument: &'static str, len: usize, shape: [usize; 4]
 
 /// A dense slice and an image, one of which is written, share no memory.
 pub(crate) fn check_slice_apart<T>(argument: &'static str, slice: &[T], image: &Raw<T>) -> Result<(), Error> {
-    let dense = Raw { ptr: slice.as_ptr().cast_mut(), n: 1, h: 1, w: 1, c: slice.len(), pixel_stride: slice.len() };
+    let dense = Raw::plain(slice.as_ptr().cast_mut(), [1, 1, 1, slice.len()], slice.len());
     image.expect_apart(argument, &dense)
 }

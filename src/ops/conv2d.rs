@@ -2,12 +2,13 @@
 
 use super::{Scratch, check_conv_images, parts};
 use crate::{
-    ConvGeometry, Error, Image, ImageMut, Parallel, Workspace,
+    ConvGeometry, Error, Image, ImageMut, Parallel, Quantized, Workspace,
     error::product,
     geometry::Placed,
     tensor::{Element, Raw},
 };
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// Convolution of NHWC images: standard, grouped, depthwise (with multiplier) and pointwise.
 ///
@@ -24,7 +25,7 @@ use alloc::vec::Vec;
 /// threads at the same time, each with a workspace of its own.
 pub struct Conv2d<T: Element = f32> {
     geometry: ConvGeometry,
-    path: T::Conv,
+    pub(super) path: T::Conv,
 }
 
 /// What there is for each element type.
@@ -38,8 +39,28 @@ pub trait ConvPath<T> {
     /// Pieces into which the work on `n` images can be cut.
     fn units(&self, n: usize, placed: &Placed) -> Result<usize, Error>;
 
+    /// Bytes of weights as the kernels read them.
+    fn packed_bytes(&self) -> usize;
+
     /// Whether a residual can be added.
     fn check_residual(&self) -> Result<(), Error>;
+
+    /// Prepares both for what `before` computes and only this reads: it may be in a form that takes no conversion.
+    fn follow(&mut self, before: &mut Self);
+
+    /// Channels of which the blocks of an output must be multiples; `None` where it can only be one block.
+    fn output_unit(&self) -> Option<usize>;
+
+    /// Channels of which the blocks of an input must be multiples; `None` where it can only be one block.
+    fn input_unit(&self) -> Option<usize>;
+
+    /// Computes the output rows `rows`, counted over the batch. Unless it is `fresh`, the row before them was the last
+    /// one that was computed in this memory.
+    ///
+    /// # Safety
+    /// The images were checked, or lie in memory made for them; `memory` has the [`ConvPath::scratch`]; nobody else
+    /// touches it or these rows of `y`.
+    unsafe fn run_rows(&self, images: &Images<'_, T>, rows: Range<usize>, fresh: bool, memory: *mut u64);
 
     /// Convolves images that were checked.
     fn run(&self, images: &Images<'_, T>, units: usize, scratch: &mut Scratch<'_>, parallel: &dyn Parallel);
@@ -52,6 +73,14 @@ pub struct Images<'a, T> {
     pub(crate) x: Raw<T>,
     pub(crate) residual: Option<Raw<T>>,
     pub(crate) y: Raw<T>,
+}
+
+impl<T: Quantized> Images<'_, T> {
+    /// The same as u8.
+    pub fn bytes(&self) -> Images<'_, u8> {
+        let (x, y, residual) = (self.x.bytes(), self.y.bytes(), self.residual.map(Raw::bytes));
+        Images { geometry: self.geometry, placed: self.placed, x, residual, y }
+    }
 }
 
 impl<T: Element> Conv2d<T> {
@@ -70,6 +99,35 @@ impl<T: Element> Conv2d<T> {
     /// An image that, padded, is smaller than the window.
     pub fn output_size(&self, h: usize, w: usize) -> Result<[usize; 2], Error> {
         self.geometry.output_size(h, w)
+    }
+
+    /// Multiply-adds for a batch of `n` images of `h` by `w` pixels, see [`ConvGeometry::macs`].
+    ///
+    /// # Errors
+    /// As [`ConvGeometry::macs`].
+    pub fn macs(&self, batch: [usize; 3]) -> Result<u64, Error> {
+        self.geometry.macs(batch)
+    }
+
+    /// Weights and a bias for each output channel, see [`ConvGeometry::parameters`].
+    pub fn parameters(&self) -> usize {
+        self.weights() + self.geometry.cout
+    }
+
+    /// Bytes of weights and biases as a caller keeps them: `4 (K² N M / G + M)` in f32, `K² N M / G + 4 M` in bytes,
+    /// whose biases are `i32`.
+    pub fn parameter_bytes(&self) -> usize {
+        self.weights() * size_of::<T>() + self.geometry.cout * size_of::<i32>()
+    }
+
+    /// Bytes that weights and biases take as this level's kernels read them: what the operator keeps, and `run` reads.
+    pub fn packed_bytes(&self) -> usize {
+        self.path.packed_bytes()
+    }
+
+    /// The geometry was checked at creation.
+    fn weights(&self) -> usize {
+        self.geometry.cout * self.geometry.group_cin() * self.geometry.taps()
     }
 
     /// The kernels that `run` uses on images of usual size.
@@ -104,13 +162,25 @@ impl<T: Element> Conv2d<T> {
         workspace: &mut Workspace,
         parallel: &dyn Parallel,
     ) -> Result<(), Error> {
+        self.run_in(x, residual, y, workspace.memory(), parallel)
+    }
+
+    /// [`Conv2d::run`] in some of a workspace.
+    pub(crate) fn run_in(
+        &self,
+        x: Image<'_, T>,
+        residual: Option<Image<'_, T>>,
+        y: ImageMut<'_, T>,
+        memory: &mut [u64],
+        parallel: &dyn Parallel,
+    ) -> Result<(), Error> {
         let placed = check_conv_images(&self.geometry, &x, residual.as_ref(), &y)?;
         if residual.is_some() {
             self.path.check_residual()?;
         }
         let units = self.path.units(x.shape()[0], &placed)?;
         let bytes = self.path.scratch(&self.geometry, &placed)?;
-        let scratch = &mut Scratch::new(workspace, bytes, parts(parallel.threads(), units))?;
+        let scratch = &mut Scratch::of(memory, bytes, parts(parallel.threads(), units))?;
         let residual = residual.map(|residual| residual.raw());
         let images = Images { geometry: &self.geometry, placed, x: x.raw(), residual, y: y.raw() };
         self.path.run(&images, units, scratch, parallel);

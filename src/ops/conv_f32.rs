@@ -131,6 +131,45 @@ impl ConvPath<f32> for ConvF32 {
         })
     }
 
+    fn follow(&mut self, _: &mut Self) {}
+
+    fn output_unit(&self) -> Option<usize> {
+        match &self.path {
+            Path::Gemm(gemm, _) if self.geometry.groups == 1 => Some(gemm.panels.nr),
+            _ => None,
+        }
+    }
+
+    fn input_unit(&self) -> Option<usize> {
+        match &self.path {
+            Path::Depthwise(depthwise) => Some(depthwise.channels_unit()),
+            Path::Gemm(..) => None,
+        }
+    }
+
+    unsafe fn run_rows(&self, images: &Images<'_, f32>, rows: Range<usize>, fresh: bool, memory: *mut u64) {
+        let Images { placed, x, y, residual, .. } = images;
+        let finish = Finish { kernels: self.kernels, activation: self.activation, residual: *residual };
+        match &self.path {
+            // SAFETY: as promised by the caller.
+            Path::Depthwise(depthwise) => unsafe { depthwise.run(x, y, placed, rows, fresh, &finish, memory) },
+            Path::Gemm(gemm, zeros) => {
+                let layout = self.layout(gemm, placed, self.may_merge() && x.pixel_stride == x.c);
+                let (pixels, units) =
+                    (rows.start * placed.ow..rows.end * placed.ow, 0..gemm.panels.units(self.geometry.groups));
+                // SAFETY: as promised by the caller.
+                unsafe { self.run_gemm(gemm, zeros, &layout, x, y, placed, pixels, units, &finish, memory) };
+            }
+        }
+    }
+
+    fn packed_bytes(&self) -> usize {
+        match &self.path {
+            Path::Depthwise(depthwise) => depthwise.packed.bytes(),
+            Path::Gemm(gemm, _) => gemm.packed.bytes(),
+        }
+    }
+
     fn check_residual(&self) -> Result<(), Error> {
         Ok(())
     }
@@ -141,7 +180,7 @@ impl ConvPath<f32> for ConvF32 {
         match &self.path {
             Path::Depthwise(depthwise) => run_parts(parallel, units, scratch, |rows, memory| {
                 // SAFETY: shapes and overlap were checked, and each task has its rows and its memory.
-                unsafe { depthwise.run(x, y, placed, rows, &finish, memory) }
+                unsafe { depthwise.run(x, y, placed, rows, true, &finish, memory) }
             }),
             Path::Gemm(gemm, zeros) => {
                 let layout = self.layout(gemm, placed, self.may_merge() && x.pixel_stride == x.c);
@@ -198,7 +237,6 @@ impl ConvF32 {
         let (min, max) = finish.kernel_bounds();
         let rows: *mut *const f32 = memory.cast();
         let copies: *mut f32 = memory.wrapping_add(layout.rows * layout.taps).cast();
-        let columns = gemm.panels.columns(self.geometry.groups, &units);
         let zeros = zeros.as_ptr();
         let taps = Taps { geometry: &self.geometry, placed, x, zeros, merged: layout.merged, pitch: layout.taps };
         let mut start = pixels.start;
@@ -206,20 +244,23 @@ impl ConvF32 {
             let block = start..(start + layout.rows).min(pixels.end);
             // SAFETY: room for the block's pointers and copies.
             unsafe { self.fill(&taps, &block, rows, copies) };
-            let args = Block {
-                rows,
-                m: block.len(),
-                taps: layout.taps,
-                run: layout.run,
-                c: y.pixel(block.start),
-                c_stride: y.pixel_stride,
-                min,
-                max,
-            };
-            // SAFETY: the pointers lead to `taps` runs of the channels of all groups; the rest as the caller promised.
-            unsafe {
-                gemm.run(&args, units.clone());
-                finish.run(y, block.clone(), columns.clone());
+            for (y, units) in gemm.panels.in_blocks(y, &units) {
+                let args = Block {
+                    rows,
+                    m: block.len(),
+                    taps: layout.taps,
+                    run: layout.run,
+                    c: y.pixel(block.start),
+                    c_stride: y.pixel_stride,
+                    min,
+                    max,
+                };
+                let columns = gemm.panels.columns(self.geometry.groups, &units);
+                // SAFETY: the pointers lead to `taps` runs of the channels of all groups; the rest as the caller promised.
+                unsafe {
+                    gemm.run(&args, units);
+                    finish.run(&y, block.clone(), columns);
+                }
             }
             start = block.end;
         }
@@ -231,8 +272,7 @@ impl ConvF32 {
     /// `rows` has room for the block's pointers, `copies` for the runs at the edges.
     unsafe fn fill(&self, taps: &Taps<'_, f32>, block: &Range<usize>, rows: *mut *const f32, mut copies: *mut f32) {
         let (placed, per_pixel) = (taps.placed, taps.per_pixel());
-        let window = &self.geometry.window;
-        if window.kernel == [1, 1] && window.stride == [1, 1] && placed.padding == [0; 4] {
+        if self.geometry.is_pixelwise(placed) {
             for (i, pixel) in block.clone().enumerate() {
                 // SAFETY: an entry for each pixel.
                 unsafe { *rows.add(i) = taps.x.pixel(pixel) };

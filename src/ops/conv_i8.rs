@@ -142,7 +142,6 @@ impl ConvI8 {
         let output = r.output();
         match (&r.rescale, r.residual) {
             (Rescale::Float(scales), quantized) => {
-                let quantized = quantized.filter(|_| residual.is_some());
                 let at = |raw: &Raw<u8>| raw.pixel(pixels.start).wrapping_add(channels.start);
                 let args = RequantiseI8 {
                     sums: sums.wrapping_add(channels.start),
@@ -156,8 +155,6 @@ impl ConvI8 {
                     out_stride: y.pixel_stride,
                     rows: pixels.len(),
                     len: channels.len(),
-                    low: (r.min - r.zero_point) as f32,
-                    high: (r.max - r.zero_point) as f32,
                     zero_point: output.zero_point,
                     min: output.min,
                     max: output.max,
@@ -197,38 +194,42 @@ impl ConvI8 {
         let sums = if self.leaves_sums(residual.is_some()) { memory.cast::<i32>() } else { core::ptr::null_mut() };
         let gather =
             Gather { geometry, placed, x, kernels: self.kernels, zero: self.zero, flip: self.flip_in, k: gemm.k };
-        let columns = gemm.panels.columns(geometry.groups, &units);
         let mut start = pixels.start;
         while start < pixels.end {
             let block = start..(start + rows).min(pixels.end);
             start = block.end;
-            let args = Block {
-                // SAFETY: room for the rows of all groups.
-                a: unsafe { gather.rows(&block, a) },
-                m: block.len(),
-                c: y.pixel(block.start),
-                c_stride: y.pixel_stride,
-                sums,
-                sums_stride: if sums.is_null() { 0 } else { y.c },
-                output: self.requantizer.output(),
-            };
-            // SAFETY: rows of `k` bytes of all groups; the rest as the caller promised.
-            unsafe {
-                gemm.run(&args, units.clone());
-                if !sums.is_null() {
-                    self.finish(sums, y, residual.as_ref(), block, columns.clone());
+            // SAFETY: room for the rows of all groups.
+            let a = unsafe { gather.rows(&block, a) };
+            for (y, units) in gemm.panels.in_blocks(y, &units) {
+                let args = Block {
+                    a,
+                    m: block.len(),
+                    c: y.pixel(block.start),
+                    c_stride: y.pixel_stride,
+                    sums,
+                    sums_stride: if sums.is_null() { 0 } else { y.c },
+                    output: self.requantizer.output(),
+                };
+                let columns = gemm.panels.columns(geometry.groups, &units);
+                // SAFETY: rows of `k` bytes of all groups; the rest as the caller promised.
+                unsafe {
+                    gemm.run(&args, units);
+                    if !sums.is_null() {
+                        self.finish(sums, &y, residual.as_ref(), block.clone(), columns);
+                    }
                 }
             }
         }
     }
 
     /// # Safety
-    /// As `Depthwise::run_row`, for `rows`, in `memory` behind the sums.
+    /// As `Depthwise::run_row`, for `rows`, in `memory` behind the sums; `fresh` is the first of them.
     unsafe fn run_depthwise(
         &self,
         depthwise: &Depthwise,
         images: &Images<'_, u8>,
         rows: Range<usize>,
+        fresh: bool,
         memory: *mut u64,
     ) {
         let Images { placed, x, y, residual, .. } = images;
@@ -245,7 +246,7 @@ impl ConvI8 {
             let tables = memory.wrapping_add(self.sums_words(y.c, placed.ow));
             // SAFETY: as promised by the caller.
             unsafe {
-                depthwise.run_row(x, placed, row, row == rows.start, &to, tables);
+                depthwise.run_row(x, placed, row, fresh && row == rows.start, &to, tables);
                 if !sums.is_null() {
                     self.finish(sums, y, residual.as_ref(), pixels, 0..y.c);
                 }
@@ -288,22 +289,62 @@ impl<T: Quantized> ConvPath<T> for ConvI8 {
         })
     }
 
+    fn follow(&mut self, before: &mut Self) {
+        if self.flip_in == 0 {
+            return;
+        }
+        before.requantizer.change_sign();
+        self.zero ^= self.flip_in;
+        self.flip_in = 0;
+        if let Path::Depthwise(depthwise) = &mut self.path {
+            depthwise.read_unflipped(self.zero);
+        }
+    }
+
+    fn output_unit(&self) -> Option<usize> {
+        match &self.path {
+            Path::Gemm(gemm) if gemm.groups == 1 => Some(gemm.panels.nr),
+            _ => None,
+        }
+    }
+
+    fn input_unit(&self) -> Option<usize> {
+        match &self.path {
+            Path::Depthwise(depthwise) => depthwise.channels_unit(),
+            Path::Gemm(_) => None,
+        }
+    }
+
+    unsafe fn run_rows(&self, images: &Images<'_, T>, rows: Range<usize>, fresh: bool, memory: *mut u64) {
+        let (images, ow) = (&images.bytes(), images.placed.ow);
+        match &self.path {
+            // SAFETY: as promised by the caller.
+            Path::Depthwise(depthwise) => unsafe { self.run_depthwise(depthwise, images, rows, fresh, memory) },
+            Path::Gemm(gemm) => {
+                let units = 0..gemm.panels.units(gemm.groups);
+                // SAFETY: as promised by the caller.
+                unsafe { self.run_gemm(gemm, images, rows.start * ow..rows.end * ow, units, memory) };
+            }
+        }
+    }
+
+    fn packed_bytes(&self) -> usize {
+        match &self.path {
+            Path::Depthwise(depthwise) => depthwise.packed.bytes(),
+            Path::Gemm(gemm) => gemm.packed.bytes(),
+        }
+    }
+
     fn check_residual(&self) -> Result<(), Error> {
         self.requantizer.residual.map(|_| ()).ok_or(Error::ResidualQuantization)
     }
 
     fn run(&self, images: &Images<'_, T>, units: usize, scratch: &mut Scratch<'_>, parallel: &dyn Parallel) {
-        let images = &Images {
-            geometry: images.geometry,
-            placed: images.placed,
-            x: images.x.bytes(),
-            residual: images.residual.map(Raw::bytes),
-            y: images.y.bytes(),
-        };
+        let images = &images.bytes();
         match &self.path {
             Path::Depthwise(depthwise) => run_parts(parallel, units, scratch, |rows, memory| {
                 // SAFETY: shapes and overlap were checked, and each task has its rows and its memory.
-                unsafe { self.run_depthwise(depthwise, images, rows, memory) }
+                unsafe { self.run_depthwise(depthwise, images, rows, true, memory) }
             }),
             Path::Gemm(gemm) => {
                 let pixels = images.y.pixels();

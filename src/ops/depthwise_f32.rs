@@ -19,7 +19,7 @@ const CHUNK: usize = 64;
 pub(crate) struct Depthwise {
     pub kernels: &'static Kernels,
     geometry: ConvGeometry,
-    packed: Packed,
+    pub packed: Packed,
     zeros: Packed,
 }
 
@@ -42,6 +42,11 @@ impl Depthwise {
     fn chunk(&self, pixel_stride: usize) -> usize {
         let aliases = pixel_stride.is_multiple_of(ALIASING) && self.geometry.cin.is_multiple_of(CHUNK);
         if aliases && self.shape().is_some() { CHUNK } else { self.geometry.cin }
+    }
+
+    /// Channels that are taken together: blocks of an image are multiples of them.
+    pub fn channels_unit(&self) -> usize {
+        self.kernels.lanes
     }
 
     /// Words of memory that a task needs: a table for each kernel row and one of zeros, and the copied rows; or the taps
@@ -70,67 +75,80 @@ impl Depthwise {
         }
     }
 
-    /// Computes the output rows `rows`, counted over the batch.
+    /// Computes the output rows `rows`, counted over the batch. Unless it is `fresh`, the row before them was the last one
+    /// computed in this memory.
     ///
     /// # Safety
     /// The images are those that `placed` was made for, apart from one another; nobody else touches these rows of `y`;
     /// `memory` has the [`Depthwise::words`].
+    #[allow(clippy::too_many_arguments)]
     pub unsafe fn run(
         &self,
         x: &Raw<f32>,
         y: &Raw<f32>,
         placed: &Placed,
         rows: Range<usize>,
+        fresh: bool,
         finish: &Finish,
         memory: *mut u64,
     ) {
         let (min, max) = finish.kernel_bounds();
         let chunk = self.chunk(x.pixel_stride);
+        let taps = self.geometry.taps();
+        // SAFETY: as promised by the caller.
+        let zeros = unsafe { x.outside(self.zeros.as_ptr(), fresh) };
         for first in (0..x.c).step_by(chunk) {
-            let part = Raw { ptr: x.ptr.wrapping_add(first), c: chunk, ..*x };
-            let mut args = DwConvF32 {
-                rows: [core::ptr::null(); DW_ROWS],
-                taps: self.geometry.taps(),
-                width: placed.ow,
-                channels: chunk,
-                w: self.packed.as_ptr::<f32>().wrapping_add(first * (self.geometry.taps() + 1)),
-                out: core::ptr::null_mut(),
-                out_stride: y.pixel_stride,
-                min,
-                max,
-            };
+            let x = if chunk == x.c { x } else { &x.part(first..first + chunk) };
             for row in rows.clone() {
-                args.out = y.pixel(row * placed.ow).wrapping_add(first);
-                // SAFETY: the memory has room; pointers lead to pixels of the image, copies of them, or zeros.
-                unsafe {
+                let fresh = row == rows.start && (fresh || chunk < self.geometry.cin);
+                // SAFETY: the memory has room.
+                let tables = unsafe {
                     match self.shape() {
-                        Some(shape) => self.run_row(&part, placed, row, row == rows.start, shape, &mut args, memory),
-                        None => self.run_row_by_taps(&part, placed, row, &mut args, memory.cast()),
+                        Some(shape) => self.rows(x, placed, row, fresh, shape, zeros, memory),
+                        None => self.taps(x, placed, row, zeros, memory.cast()),
                     }
-                    finish.run(y, row * placed.ow..(row + 1) * placed.ow, first..first + chunk);
+                };
+                for block in 0..x.blocks.count {
+                    let channels = x.block_channels(block);
+                    let args = DwConvF32 {
+                        rows: tables,
+                        taps,
+                        width: placed.ow,
+                        offset: block * x.blocks.stride,
+                        channels: channels.len(),
+                        w: self.packed.as_ptr::<f32>().wrapping_add((first + channels.start) * (taps + 1)),
+                        out: y.pixel(row * placed.ow).wrapping_add(first + channels.start),
+                        out_stride: y.pixel_stride,
+                        min,
+                        max,
+                    };
+                    // SAFETY: pointers lead to pixels of the image, copies of them, or zeros.
+                    unsafe { self.run_kernels(args) };
                 }
+                // SAFETY: these channels of the row were written.
+                unsafe { finish.run(y, row * placed.ow..(row + 1) * placed.ow, first..first + chunk) };
             }
         }
     }
 
-    /// One row by a kernel of its own.
+    /// The tables of a row for a kernel of its own.
     #[allow(clippy::too_many_arguments)]
-    unsafe fn run_row(
+    unsafe fn rows(
         &self,
         x: &Raw<f32>,
         placed: &Placed,
         row: usize,
         fresh: bool,
         (k, stride): (usize, usize),
-        args: &mut DwConvF32,
+        zeros: *const f32,
         memory: *mut u64,
-    ) {
-        let ring = Ring { placed, k, stride, zeros: self.zeros.as_ptr(), memory };
+    ) -> [*const *const f32; DW_ROWS] {
+        let ring = Ring { placed, k, stride, zeros, memory };
         let tables = Ring::<f32>::words(placed, k, stride).unwrap_or(0);
         let copies: *mut f32 = memory.wrapping_add(tables).cast();
         let n = row / placed.oh;
         let pixels = |iy: usize| {
-            let pixels = Raw { ptr: x.pixel((n * placed.h + iy) * placed.w), ..*x };
+            let pixels = Raw { ptr: x.row(n * placed.h + iy), ..*x };
             if x.c == self.geometry.cin {
                 return pixels;
             }
@@ -142,40 +160,45 @@ impl Depthwise {
             copy
         };
         // SAFETY: the memory has room for the tables.
-        args.rows = unsafe { ring.rows(row, fresh, pixels) };
-        if let Some(kernel) = self.kernels.dwconv(k, stride, self.pixels(placed.ow)) {
-            // SAFETY: the contract of `DwConvF32`: `pixels` chose no more than the width.
-            unsafe { kernel.run(args) }
-        }
+        unsafe { ring.rows(row, fresh, pixels) }
     }
 
-    /// One row by the kernel for any taps.
-    unsafe fn run_row_by_taps(
+    /// The table of a row for the kernel for any taps.
+    unsafe fn taps(
         &self,
         x: &Raw<f32>,
         placed: &Placed,
         row: usize,
-        args: &mut DwConvF32,
+        zeros: *const f32,
         table: *mut *const f32,
-    ) {
-        let taps = self.geometry.taps();
+    ) -> [*const *const f32; DW_ROWS] {
         let (n, oy) = (row / placed.oh, row % placed.oh);
-        let zeros = self.zeros.as_ptr();
-        let lookup = Taps { geometry: &self.geometry, placed, x, zeros, merged: false, pitch: taps };
+        let pitch = self.geometry.taps();
+        let lookup = Taps { geometry: &self.geometry, placed, x, zeros, merged: false, pitch };
         // SAFETY: `taps` entries for each output; nothing is merged, so nothing copied.
         unsafe { lookup.fill([n, oy], 0..placed.ow, table, &mut core::ptr::null_mut()) };
-        let (width, out) = (args.width, args.out);
-        let most = width / TAPS_PIXELS[0] * TAPS_PIXELS[0];
-        for (i, range) in [0..most, most..width].into_iter().enumerate() {
-            if range.is_empty() {
-                continue;
-            }
-            args.rows[0] = table.wrapping_add(range.start * taps);
-            args.out = out.wrapping_add(range.start * args.out_stride);
-            args.width = range.len();
-            // SAFETY: the contract of `DwConvF32`: a multiple of the kernel's pixels.
-            unsafe { self.kernels.dwconv_taps_f32[i].run(args) };
+        let mut rows = [core::ptr::null(); DW_ROWS];
+        rows[0] = table.cast_const();
+        rows
+    }
+
+    /// One row.
+    ///
+    /// # Safety
+    /// `args` keeps the contract of `DwConvF32`, but for which widths a kernel takes.
+    unsafe fn run_kernels(&self, args: DwConvF32) {
+        let kernel = self.shape().and_then(|(k, stride)| self.kernels.dwconv(k, stride, self.pixels(args.width)));
+        if let Some(kernel) = kernel {
+            // SAFETY: the contract of `DwConvF32`: `pixels` chose no more than the width.
+            return unsafe { kernel.run(&args) };
         }
-        args.width = width;
+        let most = args.width / TAPS_PIXELS[0] * TAPS_PIXELS[0];
+        for (i, range) in [0..most, most..args.width].into_iter().enumerate() {
+            let mut rows = args.rows;
+            rows[0] = rows[0].wrapping_add(range.start * args.taps);
+            let out = args.out.wrapping_add(range.start * args.out_stride);
+            // SAFETY: the contract of `DwConvF32`: a multiple of the kernel's pixels.
+            unsafe { self.kernels.dwconv_taps_f32[i].run(&DwConvF32 { rows, out, width: range.len(), ..args }) };
+        }
     }
 }

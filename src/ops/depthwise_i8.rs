@@ -18,7 +18,7 @@ pub(crate) struct Depthwise {
     geometry: ConvGeometry,
     /// Channels by the kernels that take them.
     pieces: Vec<Piece>,
-    packed: Packed,
+    pub packed: Packed,
     zeros: Packed,
     flip_in: u8,
     /// Whether kernels for any taps are used even where there is one for the shape: they can leave sums.
@@ -58,11 +58,7 @@ impl Depthwise {
     ) -> Self {
         let (taps, [kh, kw]) = (geometry.taps(), geometry.window.kernel);
         let own = !sums && shape(kernels, &geometry).is_some();
-        // G rows of a column, or any G taps.
-        let products = |dw: &DwI8| {
-            let g = dw.int8.values();
-            if own { kh.div_ceil(g) * kw } else { padded_taps(kernels.dw_i8, taps) / g }
-        };
+        let products = |dw: &DwI8| products(kernels.dw_i8, &geometry, own, dw);
         let mut pieces = Vec::new();
         let (mut first, mut bytes) = (0, 0);
         for (i, &dw) in kernels.dw_i8.iter().enumerate() {
@@ -103,6 +99,22 @@ impl Depthwise {
             }
         }
         Depthwise { dw_i8: kernels.dw_i8, geometry, pieces, packed, zeros, flip_in, sums }
+    }
+
+    /// From now on the input is what the level multiplies, `zero` its zero point.
+    pub fn read_unflipped(&mut self, zero: u8) {
+        self.zeros = Packed::filled(self.pitch(), zero);
+        self.flip_in = 0;
+    }
+
+    /// Products of a block of channels.
+    fn products(&self, dw: &DwI8) -> usize {
+        products(self.dw_i8, &self.geometry, self.shape().is_some(), dw)
+    }
+
+    /// Channels that are taken together: blocks of an image are multiples of them. `None` where rows are copied first.
+    pub fn channels_unit(&self) -> Option<usize> {
+        self.dw_i8.first().filter(|_| !self.copies()).map(|dw| dw.channels())
     }
 
     fn padded_taps(&self) -> usize {
@@ -150,7 +162,8 @@ impl Depthwise {
     /// The image is the one that `placed` was made for, nobody else touches this row of the output, and `memory` has the
     /// [`Depthwise::words`].
     pub unsafe fn run_row(&self, x: &Raw<u8>, placed: &Placed, row: usize, fresh: bool, to: &To, memory: *mut u64) {
-        let zeros = self.zeros.as_ptr::<u8>();
+        // SAFETY: as promised by the caller.
+        let zeros = unsafe { x.outside(self.zeros.as_ptr::<u8>(), fresh) };
         let n = row / placed.oh;
         let taps = self.padded_taps();
         let shape = self.shape();
@@ -161,7 +174,7 @@ impl Depthwise {
                     let ring = Ring { placed, k, stride, zeros, memory };
                     let copies = memory.wrapping_add(Ring::<u8>::words(placed, k, stride).unwrap_or(0)).cast::<u8>();
                     ring.rows(row, fresh, |iy| {
-                        let pixels = Raw { ptr: x.pixel((n * placed.h + iy) * placed.w), ..*x };
+                        let pixels = Raw { ptr: x.row(n * placed.h + iy), ..*x };
                         if !self.copies() {
                             return pixels;
                         }
@@ -190,27 +203,35 @@ impl Depthwise {
         };
         let Output { zero_point, min, max, flip } = to.output;
         for Piece { dw, channels, at } in &self.pieces {
-            let first = channels.start;
-            let args = DwConvI8 {
-                rows,
-                taps,
-                width: placed.ow,
-                offset: first,
-                channels: channels.len(),
-                w: self.packed.as_ptr::<u8>().wrapping_add(*at),
-                out: to.out.wrapping_add(first),
-                out_stride: to.out_stride,
-                sums: if to.sums.is_null() { to.sums } else { to.sums.wrapping_add(first) },
-                sums_stride: to.sums_stride,
-                zero_point,
-                min,
-                max,
-                flip_in: self.flip_in,
-                flip,
-            };
             let kernel = shape.and_then(|(k, stride)| dw.dwconv(k, stride, pixels(dw, placed.ow)));
-            // SAFETY: the contract of `DwConvI8`: `pixels` chose no more than the width, and pieces are whole blocks.
-            unsafe { kernel.unwrap_or(dw.dwconv_i8_taps[0]).run(&args) }
+            for block in 0..x.blocks.count {
+                // The part of the piece in the block of the image: whole blocks of the kernel.
+                let inside = x.block_channels(block);
+                let (first, end) = (channels.start.max(inside.start), channels.end.min(inside.end));
+                if first >= end {
+                    continue;
+                }
+                let skipped = (first - channels.start) / dw.channels() * dw.block_len(self.products(dw));
+                let args = DwConvI8 {
+                    rows,
+                    taps,
+                    width: placed.ow,
+                    offset: block * x.blocks.stride + first - inside.start,
+                    channels: end - first,
+                    w: self.packed.as_ptr::<u8>().wrapping_add(at + skipped),
+                    out: to.out.wrapping_add(first),
+                    out_stride: to.out_stride,
+                    sums: if to.sums.is_null() { to.sums } else { to.sums.wrapping_add(first) },
+                    sums_stride: to.sums_stride,
+                    zero_point,
+                    min,
+                    max,
+                    flip_in: self.flip_in,
+                    flip,
+                };
+                // SAFETY: the contract of `DwConvI8`: `pixels` chose no more than the width, and parts are whole blocks.
+                unsafe { kernel.unwrap_or(dw.dwconv_i8_taps[0]).run(&args) }
+            }
         }
     }
 }
@@ -219,7 +240,7 @@ impl Depthwise {
 ///
 /// # Safety
 /// `len` bytes of each, apart.
-unsafe fn flip(from: *const u8, to: *mut u8, len: usize, bits: u8) {
+pub(crate) unsafe fn flip(from: *const u8, to: *mut u8, len: usize, bits: u8) {
     // SAFETY: as promised by the caller.
     let (from, to) = unsafe { (core::slice::from_raw_parts(from, len), core::slice::from_raw_parts_mut(to, len)) };
     to.iter_mut().zip(from).for_each(|(to, from)| *to = from ^ bits);
@@ -228,6 +249,12 @@ unsafe fn flip(from: *const u8, to: *mut u8, len: usize, bits: u8) {
 /// `channels`, but at least the narrowest block.
 fn pitch(dw_i8: &[&DwI8], channels: usize) -> usize {
     channels.max(dw_i8.last().map_or(1, |dw| dw.channels()))
+}
+
+/// Products of a block of channels: for kernels of their own G rows of a column, or else any G taps.
+fn products(dw_i8: &[&DwI8], geometry: &ConvGeometry, own: bool, dw: &DwI8) -> usize {
+    let ([kh, kw], g) = (geometry.window.kernel, dw.int8.values());
+    if own { kh.div_ceil(g) * kw } else { padded_taps(dw_i8, geometry.taps()) / g }
 }
 
 /// Taps of a pixel, padded to whole products of all kernels.

@@ -1,9 +1,9 @@
-//! Addition with activation, and the finish of a convolution.
+//! Addition with activation, activation alone, and the finish of a convolution.
 
-use super::{Scratch, check_add, run_parts};
+use super::{Scratch, check_add, check_pointwise, run_parts};
 use crate::{
     Activation, Element, Error, Image, ImageMut, Level, Parallel, QuantParams, Quantized, Workspace,
-    kernels::{AddI8, ElementwiseF32, Kernels},
+    kernels::{AddI8, ElementwiseF32, Function, Kernels},
     quant::{Output, Sum},
     tensor::Raw,
 };
@@ -140,6 +140,67 @@ impl<T: Quantized> Add<T> {
     }
 }
 
+/// `y = act(x)` of an image in f32, for an activation that nothing before it could take along.
+///
+/// Of bytes it is a [`crate::Lookup`].
+#[derive(Clone, Copy, Debug)]
+pub struct Activate {
+    kernels: &'static Kernels,
+    activation: Activation,
+}
+
+impl Activate {
+    /// For the best level of this CPU.
+    ///
+    /// # Errors
+    /// A clamp with bounds that are NaN or the wrong way round; [`Error::Isa`].
+    pub fn f32(activation: Activation) -> Result<Self, Error> {
+        Self::f32_on(Level::selected()?, activation)
+    }
+
+    /// For a level of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Activate::f32`].
+    pub fn f32_on(kernels: &'static Kernels, activation: Activation) -> Result<Self, Error> {
+        activation.validate()?;
+        Ok(Activate { kernels, activation })
+    }
+
+    /// The kernels that `run` uses.
+    pub fn kernel_names(&self) -> impl Iterator<Item = &'static str> {
+        core::iter::once(self.kernels.elementwise_f32[1].name)
+    }
+
+    /// Applies it to `x` into `y`.
+    ///
+    /// # Errors
+    /// Images of different shapes, or that share memory. Nothing is written then.
+    pub fn run(&self, x: Image<'_>, y: ImageMut<'_>, parallel: &dyn Parallel) -> Result<(), Error> {
+        check_pointwise(&x, &y)?;
+        self.map(x.raw(), y.raw(), parallel)
+    }
+
+    /// Applies it to `y` in place.
+    ///
+    /// # Errors
+    /// None: it returns what the other operators do.
+    pub fn run_in_place(&self, y: ImageMut<'_>, parallel: &dyn Parallel) -> Result<(), Error> {
+        self.map(y.raw(), y.raw(), parallel)
+    }
+
+    /// `x` is `y`, or of its shape and apart from it.
+    fn map(&self, x: Raw<f32>, y: Raw<f32>, parallel: &dyn Parallel) -> Result<(), Error> {
+        let finish = Finish { kernels: self.kernels, activation: self.activation, residual: None };
+        let mut nothing = Workspace::default();
+        run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
+            // SAFETY: pixels of `y` that no other task has; `x` is `y`, or shape and overlap were checked.
+            unsafe { finish.run_from(&x, &y, pixels, 0..y.c) }
+        });
+        Ok(())
+    }
+}
+
 /// What a kernel leaves to do on its output while that is in cache: add a residual, apply an activation that is no clamp.
 #[derive(Clone, Copy)]
 pub(crate) struct Finish {
@@ -151,7 +212,7 @@ pub(crate) struct Finish {
 impl Finish {
     /// Whether the kernel's own clamp is all.
     pub fn is_nothing(&self) -> bool {
-        self.residual.is_none() && self.activation != Activation::HardSwish
+        self.residual.is_none() && self.activation.function() == Function::Clamp
     }
 
     /// The clamp that the kernel applies: none where something is to be added before.
@@ -178,6 +239,8 @@ impl Finish {
         let kernel = self.kernels.elementwise_f32[usize::from(self.residual.is_none())];
         let (min, max) = self.activation.bounds();
         let at = |raw: &Raw<f32>| raw.pixel(pixels.start).wrapping_add(channels.start).cast_const();
+        // Pixels that adjoin are one row.
+        let dense = [a, y].into_iter().chain(&self.residual).all(|image| image.pixel_stride == channels.len());
         let args = ElementwiseF32 {
             a: at(a),
             a_stride: a.pixel_stride,
@@ -185,9 +248,9 @@ impl Finish {
             b_stride: self.residual.map_or(0, |residual| residual.pixel_stride),
             out: at(y).cast_mut(),
             out_stride: y.pixel_stride,
-            rows: pixels.len(),
-            len: channels.len(),
-            hard_swish: self.activation == Activation::HardSwish,
+            rows: if dense { 1 } else { pixels.len() },
+            len: if dense { pixels.len() * channels.len() } else { channels.len() },
+            function: self.activation.function(),
             min,
             max,
         };

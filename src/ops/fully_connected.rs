@@ -107,9 +107,21 @@ impl<T: Element> FullyConnected<T> {
         workspace: &mut Workspace,
         parallel: &dyn Parallel,
     ) -> Result<(), Error> {
+        self.run_in(x, batch, y, workspace.memory(), parallel)
+    }
+
+    /// [`FullyConnected::run`] in some of a workspace.
+    pub(crate) fn run_in(
+        &self,
+        x: &[T],
+        batch: usize,
+        y: &mut [T],
+        memory: &mut [u64],
+        parallel: &dyn Parallel,
+    ) -> Result<(), Error> {
         let (cin, cout) = (self.conv.geometry().cin, self.conv.geometry().cout);
         check_rows(x, batch, y, cin, cout)?;
         let x = Image::nhwc(x, batch, 1, 1, cin)?;
-        self.conv.run(x, None, ImageMut::nhwc(y, batch, 1, 1, cout)?, workspace, parallel)
+        self.conv.run_in(x, None, ImageMut::nhwc(y, batch, 1, 1, cout)?, memory, parallel)
     }
 }

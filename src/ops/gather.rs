@@ -48,9 +48,7 @@ impl Gather<'_> {
 
     /// Whether the taps of an output pixel are a pixel of the image.
     fn is_pointwise(&self) -> bool {
-        let window = &self.geometry.window;
-        let pointwise = window.kernel == [1, 1] && window.stride == [1, 1] && self.placed.padding == [0; 4];
-        pointwise && self.geometry.group_cin() == self.values()
+        self.geometry.is_pixelwise(self.placed) && self.geometry.group_cin() == self.values()
     }
 
     /// The rows of the output pixels `pixels`, for all groups: where they lie in the image if they can be read there,
@@ -104,11 +102,9 @@ impl Gather<'_> {
         for ky in 0..kh {
             let iy = (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(placed.padding[0]);
             let at = |ox: usize| to.wrapping_add((ox - columns.start) * self.values() + ky * kw * cin);
+            let row = self.x.row(n * placed.h + if iy < placed.h { iy } else { 0 }).wrapping_add(group * cin);
             // A pixel of that row; it is read only where it exists.
-            let pixel = |ix: usize| {
-                let index = (n * placed.h).wrapping_add(iy).wrapping_mul(placed.w).wrapping_add(ix);
-                self.x.ptr.wrapping_add(index.wrapping_mul(self.x.pixel_stride)).wrapping_add(group * cin).cast_const()
-            };
+            let pixel = |ix: usize| row.wrapping_add(ix.wrapping_mul(self.x.pixel_stride)).cast_const();
             let start = |ox: usize| (ox * window.stride[1]).wrapping_sub(placed.padding[1]);
             let mut ox = columns.start;
             while ox < columns.end {
@@ -116,7 +112,8 @@ impl Gather<'_> {
                 // SAFETY: `kw * cin` bytes of the rows; pixels inside the image.
                 unsafe {
                     if iy < placed.h && merged && inside.contains(&ox) {
-                        let step = window.stride[1] * self.x.pixel_stride;
+                        // Where it overflows there is no second output.
+                        let step = window.stride[1].wrapping_mul(self.x.pixel_stride);
                         copy_runs(pixel(start(ox)), step, at(ox), self.values(), kw * cin, runs - ox);
                         ox = runs;
                         continue;
@@ -143,9 +140,7 @@ impl Gather<'_> {
             if self.kernels.int8.element == 2 {
                 self.kernels.widen_i8[0].run(&WidenI8 { input: from, out: to.cast(), len, flip });
             } else {
-                let from = core::slice::from_raw_parts(from, len);
-                let to = core::slice::from_raw_parts_mut(to, len);
-                to.iter_mut().zip(from).for_each(|(to, from)| *to = from ^ flip);
+                super::depthwise_i8::flip(from, to, len, flip);
             }
         }
     }

@@ -12,7 +12,7 @@ pub(crate) struct Gemm {
     pub panels: Panels,
     k: usize,
     groups: usize,
-    packed: Packed,
+    pub packed: Packed,
 }
 
 /// Rows of A, and the part of C that they make.

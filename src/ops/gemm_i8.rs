@@ -17,7 +17,7 @@ pub(crate) struct Gemm {
     pub k: usize,
     /// Whether products on tile registers are the better choice.
     tiles: bool,
-    packed: Packed,
+    pub packed: Packed,
 }
 
 /// Rows of A, and the part of C that they make.

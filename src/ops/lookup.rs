@@ -2,21 +2,19 @@
 
 use super::{Scratch, check_concat, check_pointwise, run_parts};
 use crate::{
-    Error, Image, ImageMut, Level, Parallel, QuantParams, Quantized, Workspace,
+    Activation, Error, Image, ImageMut, Level, Parallel, QuantParams, Quantized, Requantization, Workspace,
     kernels::{Kernels, LookupI8},
     quant::{self, HardSwish},
     tensor::Raw,
 };
 use alloc::vec::Vec;
-use core::marker::PhantomData;
 
 /// `y = table[x]`: any function of a byte, `i8` or `u8`.
 #[derive(Clone, Debug)]
 pub struct Lookup<T> {
     kernels: &'static Kernels,
     /// By the bits of `x`.
-    table: [u8; 256],
-    element: PhantomData<T>,
+    table: [T; 256],
 }
 
 impl<T: Quantized> Lookup<T> {
@@ -71,10 +69,48 @@ impl<T: Quantized> Lookup<T> {
         Ok(Self::of(kernels, |q| hard_swish.one::<T>(q)))
     }
 
+    /// `y = clamp(round_half_away(sigmoid(x_scale * (x - x_zero_point)) / y_scale) + y_zero_point)`, the argument
+    /// rounded to f32 and the rest computed in f64, for the best level of this CPU. TensorFlow Lite has `y_scale = 1 /
+    /// 256` and as zero point the least byte.
+    ///
+    /// # Errors
+    /// As [`Lookup::rescale`].
+    pub fn sigmoid(x: QuantParams, y: QuantParams) -> Result<Self, Error> {
+        Self::sigmoid_on(Level::selected()?, x, y)
+    }
+
+    /// The sigmoid, for a level of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Lookup::rescale`].
+    pub fn sigmoid_on(kernels: &'static Kernels, x: QuantParams, y: QuantParams) -> Result<Self, Error> {
+        x.validate::<T>("x")?;
+        y.validate::<T>("y")?;
+        Ok(Self::of(kernels, |q| quant::sigmoid::<T>(q, x, y)))
+    }
+
     fn of(kernels: &'static Kernels, f: impl Fn(i32) -> i32) -> Self {
-        let mut table = [0; 256];
-        (T::MIN..=T::MAX).for_each(|x| table[usize::from(x as u8)] = f(x) as u8);
-        Lookup { kernels, table, element: PhantomData }
+        let mut table = [T::from_i32(0); 256];
+        (T::MIN..=T::MAX).for_each(|x| table[usize::from(x as u8)] = T::from_i32(f(x)));
+        Lookup { kernels, table }
+    }
+
+    /// The same with an activation on the output, which is of `y`: a clamp of bytes, whose bounds `mode` rounds. Of
+    /// [`Lookup::rescale`] from a quantisation to itself it makes the activation alone: ReLU is `max(x, zero_point)`.
+    ///
+    /// # Errors
+    /// A scale or a zero point as for [`Lookup::rescale`]; a clamp with bounds that are NaN or the wrong way round;
+    /// activations that are no clamp.
+    pub fn with_activation(
+        mut self,
+        y: QuantParams,
+        activation: Activation,
+        mode: Requantization,
+    ) -> Result<Self, Error> {
+        y.validate::<T>("y")?;
+        let (min, max) = y.bounds::<T>(activation, mode)?;
+        self.table = self.table.map(|y| T::from_i32(y.to_i32().clamp(min, max)));
+        Ok(self)
     }
 
     /// The kernels that `run` uses.
@@ -106,7 +142,7 @@ impl<T: Quantized> Lookup<T> {
         let mut nothing = Workspace::default();
         run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
             let args = LookupI8 {
-                table: self.table.as_ptr(),
+                table: self.table.as_ptr().cast(),
                 x: x.pixel(pixels.start),
                 x_stride: x.pixel_stride,
                 out: y.pixel(pixels.start),
@@ -164,7 +200,7 @@ impl<T: Quantized> Concat<T> {
         let mut first = 0;
         for (x, lookup) in x.iter().zip(&self.lookups) {
             let x = x.raw().bytes();
-            let part = Raw { ptr: y.ptr.wrapping_add(first), c: x.c, ..y };
+            let part = y.part(first..first + x.c);
             first += x.c;
             match lookup {
                 Some(lookup) => lookup.map(x, part, parallel)?,

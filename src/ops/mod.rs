@@ -1,5 +1,6 @@
 //! The operators: they check, pack, choose kernels and cut the work into tasks.
 
+mod chain;
 mod check;
 mod conv2d;
 mod conv_f32;
@@ -15,20 +16,27 @@ mod lookup;
 mod pool;
 mod ring;
 mod shuffle;
+mod squeeze_excite;
 mod taps;
 
+pub use chain::{Chain, Fusion};
 pub(crate) use check::*;
 pub use conv_f32::ConvF32;
 pub use conv_i8::ConvI8;
 pub use conv2d::{Conv2d, ConvPath};
-pub use elementwise::Add;
+pub use elementwise::{Activate, Add};
 pub use fully_connected::FullyConnected;
 pub use lookup::{Concat, Lookup};
 pub use pool::{Pool2d, PoolF32, PoolI8};
-pub use shuffle::{ChannelShuffle, nchw_to_nhwc, nhwc_to_nchw};
+pub use shuffle::{ChannelShuffle, copy, nchw_to_nhwc, nhwc_to_nchw};
+pub use squeeze_excite::{ExciteF32, ExciteI8, ExcitePath, SqueezeExcite, SqueezeExciteQuantization};
 
 use crate::{Error, Parallel, Workspace};
-use core::ops::Range;
+use core::{
+    marker::PhantomData,
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 /// Part `i` of `0..all` cut evenly into `parts`.
 pub(crate) fn part(all: usize, parts: usize, i: usize) -> Range<usize> {
@@ -37,43 +45,74 @@ pub(crate) fn part(all: usize, parts: usize, i: usize) -> Range<usize> {
     start..start + each + usize::from(i < more)
 }
 
-/// Cuts `units` into a part for each thread and runs `task(part, its scratch)`.
+/// More parts than this are not made: each has a bit in `run_parts`.
+const MAX_PARTS: usize = 1024;
+
+/// Cuts `units` into a part for each thread, as far as the scratch has room, and runs `task(part, its scratch)`.
+/// No part runs twice, whatever `parallel` does: anyone may implement it, in safe code.
 pub(crate) fn run_parts(
     parallel: &dyn Parallel,
     units: usize,
     scratch: &mut Scratch<'_>,
     task: impl Fn(Range<usize>, *mut u64) + Sync,
 ) {
-    let parts = parts(parallel.threads(), units);
-    let memory = Shared(scratch.workspace.as_mut_ptr());
+    let parts = parts(parallel.threads(), units).min(scratch.parts);
+    let memory = Shared(scratch.memory);
     let words = scratch.bytes / size_of::<u64>();
     let memory = &memory;
     let run = |i: usize| task(part(units, parts, i), memory.0.wrapping_add(i * words));
-    if parts == 1 { run(0) } else { parallel.run(parts, &run) }
+    const BITS: usize = usize::BITS as usize;
+    let taken = [const { AtomicUsize::new(0) }; MAX_PARTS / BITS];
+    let run_once = |i: usize| {
+        let bit = 1 << (i % BITS);
+        if i < parts && taken[i / BITS].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+            run(i);
+        }
+    };
+    if parts == 1 { run(0) } else { parallel.run(parts, &run_once) }
 }
 
 /// Parts for `units` of work on `threads`.
 pub(crate) fn parts(threads: usize, units: usize) -> usize {
-    threads.clamp(1, units.max(1))
+    threads.clamp(1, units.clamp(1, MAX_PARTS))
 }
 
-/// What each task has for itself: `bytes` of the workspace.
+/// What each task has for itself: `bytes` of the memory.
 pub struct Scratch<'a> {
-    workspace: &'a mut Workspace,
+    memory: *mut u64,
     bytes: usize,
+    /// Tasks for which there is room.
+    parts: usize,
+    life: PhantomData<&'a mut [u64]>,
 }
 
 impl<'a> Scratch<'a> {
     /// `bytes`, a multiple of 8, for each of `parts`.
     pub fn new(workspace: &'a mut Workspace, bytes: usize, parts: usize) -> Result<Self, Error> {
-        let expected = crate::error::product("workspace", &[bytes, parts])?;
-        if workspace.len() < expected {
-            return Err(Error::Workspace { expected, got: workspace.len() });
+        Self::of(workspace.memory(), bytes, parts)
+    }
+
+    /// The same of what an operator that has others inside left of its workspace.
+    pub fn of(memory: &'a mut [u64], bytes: usize, parts: usize) -> Result<Self, Error> {
+        let (expected, got) = (crate::error::product("workspace", &[bytes, parts])?, size_of_val(memory));
+        if got < expected {
+            return Err(Error::Workspace { expected, got });
         }
-        Ok(Scratch { workspace, bytes })
+        let parts = got.checked_div(bytes).unwrap_or(usize::MAX);
+        Ok(Scratch { memory: memory.as_mut_ptr(), bytes, parts, life: PhantomData })
+    }
+
+    /// Where it begins.
+    pub(crate) fn memory(&self) -> *mut u64 {
+        self.memory
+    }
+
+    /// Of what lies at `memory`, within this, `bytes` for each of `parts` tasks.
+    pub(crate) fn part(&mut self, memory: *mut u64, bytes: usize, parts: usize) -> Scratch<'_> {
+        Scratch { memory, bytes, parts, life: PhantomData }
     }
 }
 
 struct Shared(*mut u64);
-// SAFETY: each task steps to a part of its own.
+// SAFETY: each task steps to a part of its own, for which `run_parts` sees to it that there is room.
 unsafe impl Sync for Shared {}

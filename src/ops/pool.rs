@@ -53,7 +53,7 @@ impl Pool2d<f32> {
     /// Average, for the best level of this CPU.
     ///
     /// # Errors
-    /// Sizes of zero, padding as large as the kernel; [`Error::Isa`].
+    /// Sizes of zero or that overflow, padding as large as the kernel; [`Error::Isa`].
     pub fn average(window: Window, count_include_padding: bool) -> Result<Self, Error> {
         Self::average_on(Level::selected()?, window, count_include_padding)
     }
@@ -110,6 +110,7 @@ impl Pool2d<f32> {
         let placed = check_pool(&window, &x, &y)?;
         let (x, y) = (x.raw(), y.raw());
         let kernel = self.kernels.pool_f32[usize::from(self.pool == PoolF32::Max)];
+        let [row_stride, col_stride] = tap_strides(&window, &x);
         let mut nothing = Workspace::default();
         run_parts(parallel, y.n * y.h, &mut Scratch::new(&mut nothing, 0, 1)?, |rows, _| {
             for at in rows.flat_map(|row| clipped(&window, &placed, &x, &y, row)) {
@@ -121,8 +122,8 @@ impl Pool2d<f32> {
                     input: at.input,
                     rows: at.rows,
                     cols: at.cols,
-                    row_stride: window.dilation[0] * w * x.pixel_stride,
-                    col_stride: window.dilation[1] * x.pixel_stride,
+                    row_stride,
+                    col_stride,
                     channels: y.c,
                     divisor: divisor as f32,
                     out: at.out,
@@ -177,6 +178,17 @@ impl<T: Quantized> Pool2d<T> {
         Self::new(kernels, PoolI8 { max: false, average: Average::new::<T>(None)? }, Some(window))
     }
 
+    /// The same average with all pixels of the window counted, those outside the image as bytes of zero: `zero_point`. Of
+    /// a maximum and of a global average nothing changes.
+    ///
+    /// # Errors
+    /// A zero point out of range.
+    pub fn counting_padding(mut self, zero_point: i32) -> Result<Self, Error> {
+        QuantParams::new(1.0, zero_point).validate::<T>("x")?;
+        self.pool.average.padding = (!self.pool.max && self.window.is_some()).then_some(zero_point);
+        Ok(self)
+    }
+
     /// The average of the whole image of bytes, for the best level of this CPU.
     ///
     /// # Errors
@@ -200,7 +212,7 @@ impl<T: Quantized> Pool2d<T> {
     /// The same with an activation on the output, which is of `y`: a clamp of bytes, whose bounds `mode` rounds.
     ///
     /// # Errors
-    /// As [`crate::Add::quantized`] of `y` and the activation.
+    /// As [`crate::Add::quantized`] of `y` and the activation; a `y` other than that of a global average.
     pub fn with_activation(
         mut self,
         y: QuantParams,
@@ -208,6 +220,9 @@ impl<T: Quantized> Pool2d<T> {
         mode: Requantization,
     ) -> Result<Self, Error> {
         y.validate::<T>("y")?;
+        if self.pool.average.y().is_some_and(|own| own != y) {
+            return Err(Error::OutputQuantization);
+        }
         (self.pool.average.min, self.pool.average.max) = y.bounds::<T>(activation, mode)?;
         Ok(self)
     }
@@ -227,24 +242,28 @@ impl<T: Quantized> Pool2d<T> {
         let [_, h, w, _] = x.shape();
         let window = self.window(h, w);
         let placed = check_pool(&window, &x, &y)?;
+        let most = average.most(&window, h, w);
         if !max {
-            average.check(window.kernel[0].min(h) * window.kernel[1].min(w))?;
+            average.check(most)?;
         }
         let (x, y) = (x.raw().bytes(), y.raw().bytes());
         let output = average.output();
+        let [row_stride, col_stride] = tap_strides(&window, &x);
         let mut nothing = Workspace::default();
         run_parts(parallel, y.n * y.h, &mut Scratch::new(&mut nothing, 0, 1)?, |rows, _| {
             let mut chunk = Chunk { sums: [0; CHUNK], factors: [0.0; CHUNK] };
             for at in rows.flat_map(|row| clipped(&window, &placed, &x, &y, row)) {
-                let pixels = (at.rows * at.cols) as i32;
+                let inside = (at.rows * at.cols) as i32;
+                let (padding, pixels) = average.outside(inside, most as i32);
                 let args = |c: usize, len: usize, sums: *mut i32| kernels::PoolI8 {
                     input: at.input.wrapping_add(c),
                     rows: at.rows,
                     cols: at.cols,
-                    row_stride: window.dilation[0] * w * x.pixel_stride,
-                    col_stride: window.dilation[1] * x.pixel_stride,
+                    row_stride,
+                    col_stride,
                     channels: len,
-                    start: -pixels * (average.zero_points().0 - T::MIN),
+                    // Of a maximum there may be more pixels than add up.
+                    start: if *max { 0 } else { padding - inside * (average.zero_points().0 - T::MIN) },
                     sums,
                     out: at.out,
                     min: output.min,
@@ -286,7 +305,6 @@ impl<T: Quantized> Pool2d<T> {
             chunk.factors.fill(factor);
         }
         let Output { zero_point, min, max, flip } = average.output();
-        let (_, zero) = average.zero_points();
         let args = RequantiseI8 {
             sums: chunk.sums.as_ptr(),
             sums_stride: 0,
@@ -299,8 +317,6 @@ impl<T: Quantized> Pool2d<T> {
             out_stride: 0,
             rows: 1,
             len,
-            low: (average.min - zero) as f32,
-            high: (average.max - zero) as f32,
             zero_point,
             min,
             max,
@@ -328,6 +344,12 @@ impl<T: Element> Pool2d<T> {
     pub fn output_size(&self, h: usize, w: usize) -> Result<[usize; 2], Error> {
         self.window(h, w).output_size(h, w)
     }
+}
+
+/// Values from a tap to the one below it and to the one beside it. Where one overflows there is no such tap.
+fn tap_strides<T>(window: &Window, x: &Raw<T>) -> [usize; 2] {
+    let [down, right] = window.dilation;
+    [down.wrapping_mul(x.w).wrapping_mul(x.pixel_stride), right.wrapping_mul(x.pixel_stride)]
 }
 
 /// The part of a window that lies inside the image, and its output pixel.

@@ -1,6 +1,6 @@
 //! Permutations: channel shuffle, and the change between NCHW and NHWC.
 
-use super::{Scratch, check_layout, check_shuffle, check_shuffle_nchw, check_slice_apart, run_parts};
+use super::{Scratch, check_layout, check_pointwise, check_shuffle, check_shuffle_nchw, check_slice_apart, run_parts};
 use crate::{
     Error, Image, ImageMut, Level, Parallel, Workspace,
     error::non_zero,
@@ -96,6 +96,49 @@ impl ChannelShuffle {
             }
         });
         Ok(())
+    }
+}
+
+/// Copies an image into a view: what a concat of values that lie elsewhere is made of. On bytes the two stand for the same
+/// values; [`crate::Concat`] rescales.
+///
+/// # Errors
+/// Shapes that differ, images that share memory. Nothing is written then.
+pub fn copy<T: Element>(x: Image<'_, T>, y: ImageMut<'_, T>, parallel: &dyn Parallel) -> Result<(), Error> {
+    check_pointwise(&x, &y)?;
+    let (x, y) = (x.raw(), y.raw());
+    let mut nothing = Workspace::default();
+    run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
+        for pixel in pixels {
+            // SAFETY: a pixel of each image, which have as many channels and are apart.
+            unsafe { copy_bytes(x.pixel(pixel).cast(), y.pixel(pixel).cast(), y.c * size_of::<T>()) };
+        }
+    });
+    Ok(())
+}
+
+/// Copies what is mostly a few registers: a call for each pixel would be most of the work.
+///
+/// # Safety
+/// `from` is valid for reads of `len` bytes, `to` for writes, and they are apart.
+#[inline(always)]
+unsafe fn copy_bytes(from: *const u8, to: *mut u8, len: usize) {
+    // The last chunk overlaps the one before it.
+    macro_rules! chunks {
+        ($chunk:ty) => {{
+            const SIZE: usize = size_of::<$chunk>();
+            for at in (0..len - SIZE).step_by(SIZE).chain([len - SIZE]) {
+                // SAFETY: as promised by the caller: a chunk within the bytes.
+                unsafe { to.add(at).cast::<$chunk>().write_unaligned(from.add(at).cast::<$chunk>().read_unaligned()) };
+            }
+        }};
+    }
+    match len {
+        32.. => chunks!([u64; 4]),
+        8.. => chunks!(u64),
+        4.. => chunks!(u32),
+        // SAFETY: as promised by the caller.
+        _ => (0..len).for_each(|at| unsafe { *to.add(at) = *from.add(at) }),
     }
 }
 

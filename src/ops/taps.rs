@@ -31,20 +31,24 @@ impl<T> Taps<'_, T> {
     pub unsafe fn fill(&self, [n, oy]: [usize; 2], columns: Range<usize>, to: *mut *const T, copies: &mut *mut T) {
         let window = &self.geometry.window;
         let ([kh, kw], left) = (window.kernel, self.placed.padding[1]);
-        let (taps, step) = (self.per_pixel(), window.stride[1] * self.x.pixel_stride);
+        let taps = self.per_pixel();
+        // Values up to a column of the padded image. It may overflow: pointers to pixels inside come out right.
+        let values = |columns: usize| columns.wrapping_mul(self.x.pixel_stride);
+        let step = values(window.stride[1]);
         for ky in 0..kh {
             let iy = (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(self.placed.padding[0]);
-            let row = (iy < self.placed.h).then(|| self.x.pixel((n * self.placed.h + iy) * self.placed.w));
+            let row = (iy < self.placed.h).then(|| self.x.row(n * self.placed.h + iy));
             for tap in 0..taps / kh {
                 let first = tap * window.dilation[1];
                 let last = if self.merged { kw - 1 } else { first };
                 let inside = self.placed.inside(window.stride[1], first, last);
                 // The pixel that output 0 sees; outside the image it is not followed.
-                let base = row
-                    .map(|row| row.wrapping_add(first * self.x.pixel_stride).wrapping_sub(left * self.x.pixel_stride));
+                let base = row.map(|row| row.wrapping_add(values(first)).wrapping_sub(values(left)));
                 for (i, ox) in columns.clone().enumerate() {
                     let at = match (base, row) {
-                        (Some(base), _) if inside.contains(&ox) => base.wrapping_add(ox * step).cast_const(),
+                        (Some(base), _) if inside.contains(&ox) => {
+                            base.wrapping_add(ox.wrapping_mul(step)).cast_const()
+                        }
                         // SAFETY: room for a run.
                         (_, Some(row)) if self.merged => unsafe { self.copy(row, ox, copies) },
                         _ => self.zeros,

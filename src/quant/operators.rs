@@ -79,6 +79,8 @@ pub(crate) struct Average {
     least: i32,
     /// Of the input and of the output; `None` where both have the same.
     rescale: Option<(QuantParams, QuantParams)>,
+    /// The byte of pixels outside the image, where they count.
+    pub padding: Option<i32>,
     pub min: i32,
     pub max: i32,
 }
@@ -90,12 +92,24 @@ impl Average {
             y.validate::<T>("y")?;
             check_ratio("x_scale / y_scale", x.scale / y.scale)?;
         }
-        Ok(Average { least: T::MIN, rescale, min: T::MIN, max: T::MAX })
+        Ok(Average { least: T::MIN, rescale, padding: None, min: T::MIN, max: T::MAX })
     }
 
     /// Of so many pixels at most.
     pub fn check(&self, pixels: usize) -> Result<(), Error> {
         if pixels <= MAX_PIXELS { Ok(()) } else { Err(Error::Overflow { argument: "sum of the window" }) }
+    }
+
+    /// Pixels that count for an output, at most: those that a window can see, or all.
+    pub fn most(&self, window: &crate::Window, h: usize, w: usize) -> usize {
+        let [kh, kw] = window.kernel;
+        let [kh, kw] = if self.padding.is_some() { [kh, kw] } else { [kh.min(h), kw.min(w)] };
+        kh.saturating_mul(kw)
+    }
+
+    /// What pixels outside the image add to a sum of `inside` of the `all` pixels of a window, and how many then count.
+    pub fn outside(&self, inside: i32, all: i32) -> (i32, i32) {
+        self.padding.map_or((0, inside), |byte| ((all - inside) * byte, all))
     }
 
     /// The byte of the sum of the bytes of `n` pixels: the definition.
@@ -112,6 +126,11 @@ impl Average {
             }
         };
         byte.clamp(self.min, self.max)
+    }
+
+    /// What a byte of the output stands for, where that is not what one of the input does.
+    pub fn y(&self) -> Option<QuantParams> {
+        self.rescale.map(|(_, y)| y)
     }
 
     /// The byte that stands for zero in the input, of which sums are taken, and in the output.
@@ -145,6 +164,66 @@ pub(crate) fn rescale<T: Quantized>(q: i32, x: QuantParams, y: QuantParams) -> i
     let (low, high) = ((T::MIN - y.zero_point) as f32, (T::MAX - y.zero_point) as f32);
     let real = x.scale * (q - x.zero_point) as f32;
     round_even((real / y.scale).clamp(low, high)) + y.zero_point
+}
+
+/// The byte of `y` that stands for the sigmoid of what `q` stands for in `x`.
+pub(crate) fn sigmoid<T: Quantized>(q: i32, x: QuantParams, y: QuantParams) -> i32 {
+    let real = f64::from(x.scale * (q - x.zero_point) as f32);
+    let steps = 1.0 / (1.0 + exp(-real)) / f64::from(y.scale);
+    (round_away(steps.min(1e3)) as i32 + y.zero_point).clamp(T::MIN, T::MAX)
+}
+
+/// `exp(x)`, `x` bounded to 700 on either side, to a part in 2^40: by operations that round the same everywhere.
+fn exp(x: f64) -> f64 {
+    let part = x.clamp(-700.0, 700.0) / 1024.0;
+    let power = (1..=16).rev().fold(1.0, |sum, k| 1.0 + part / f64::from(k) * sum);
+    (0..10).fold(power, |power, _| power * power) // to the 1024th
+}
+
+/// A product of bytes, `(a - a_zero_point) * (b - b_zero_point)`: all that does not change from run to run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Product {
+    least: i32,
+    a_zero_point: i32,
+    b_zero_point: i32,
+    y_zero_point: i32,
+    /// A step of the product in steps of the output.
+    pub scale: f32,
+}
+
+impl Product {
+    pub fn new<T: Quantized>(a: QuantParams, b: QuantParams, y: QuantParams) -> Result<Self, Error> {
+        let (argument, expected) = ("x_scale * gate_scale / y_scale", "a ratio below 2^15");
+        let scale = (a.scale * b.scale) / y.scale;
+        // Products, at most 255 * 255 * 2^15, then stay within i32.
+        if scale >= 32768.0 {
+            return Err(Error::Scale { argument, expected, scale });
+        }
+        let (a_zero_point, b_zero_point, y_zero_point) = (a.zero_point, b.zero_point, y.zero_point);
+        Ok(Product { least: T::MIN, a_zero_point, b_zero_point, y_zero_point, scale })
+    }
+
+    /// The byte of a product: the definition.
+    #[cfg(feature = "std")]
+    pub fn one(&self, a: i32, b: i32) -> i32 {
+        let product = (a - self.a_zero_point) * (b - self.b_zero_point);
+        let value = round_even((product as f32 * self.scale).clamp(-1e3, 1e3)) + self.y_zero_point;
+        value.clamp(self.least, self.least + 255)
+    }
+
+    /// `b - b_zero_point`. Its product with another byte's fits 17 bits and so is exact in f32, as `one` has it in i32.
+    pub fn factor(&self, b: i32) -> f32 {
+        (b - self.b_zero_point) as f32
+    }
+
+    /// The zero point of `a` as u8.
+    pub fn zero(&self) -> i32 {
+        self.a_zero_point - self.least
+    }
+
+    pub fn output(&self) -> Output {
+        Output::new(self.least, self.y_zero_point, self.least, self.least + 255)
+    }
 }
 
 /// Hard-swish in 16-bit fixed point: TensorFlow Lite's own kernel.
@@ -191,12 +270,13 @@ impl HardSwish {
     pub fn new<T: Quantized>(x: QuantParams, y: QuantParams) -> Result<Self, Error> {
         x.validate::<T>("x")?;
         y.validate::<T>("y")?;
-        let (argument, expected, scale) = ("x_scale / y_scale", "a ratio below 128", x.scale / y.scale);
-        if scale >= 128.0 {
-            return Err(Error::Scale { argument, expected, scale });
-        }
         let fine = x.scale * (1.0 / 128.0);
-        let (output, reluish) = (Factor16::new(fine / y.scale), Factor16::new(fine / (3.0 / 32768.0)));
+        // Where `fine` is subnormal it was rounded, so that ratios a little below 128 come out as 128.
+        let (argument, expected, ratio) = ("x_scale / y_scale", "a ratio below 128", fine / y.scale);
+        if ratio >= 1.0 {
+            return Err(Error::Scale { argument, expected, scale: ratio * 128.0 });
+        }
+        let (output, reluish) = (Factor16::new(ratio), Factor16::new(fine / (3.0 / 32768.0)));
         Ok(HardSwish { x_zero_point: x.zero_point, y_zero_point: y.zero_point, output, reluish })
     }
 

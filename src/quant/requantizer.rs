@@ -83,6 +83,14 @@ impl Requantizer {
         Ok(Requantizer { least: T::MIN, zero_point, min, max, rescale, residual: residual.transpose()? })
     }
 
+    /// Makes the bytes those of the other type: i8 instead of u8, or the reverse, all values 128 apart.
+    pub fn change_sign(&mut self) {
+        let apart = if self.least < 0 { 128 } else { -128 };
+        for value in [&mut self.least, &mut self.zero_point, &mut self.min, &mut self.max] {
+            *value += apart;
+        }
+    }
+
     pub fn output(&self) -> Output {
         Output::new(self.least, self.zero_point, self.min, self.max)
     }
@@ -154,7 +162,8 @@ pub(crate) struct FixedPoint {
 }
 
 impl FixedPoint {
-    /// The nearest to a positive finite `real`; below 2^-31 it is zero.
+    /// The nearest to a positive finite `real`: zero below 2^-32, where every product rounds to zero, and at most what
+    /// shift 30 allows.
     pub fn new(real: f64, away: bool) -> Self {
         let bits = real.to_bits();
         let exponent = (bits >> 52) as i32 - 1022; // real = fraction * 2^exponent, fraction from 0.5 to below 1

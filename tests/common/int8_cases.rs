@@ -5,6 +5,7 @@ use super::{
     Rng, Threads, emulated_levels, levels,
     mem::{Mem, Place},
     operator_cases::{CHANNELS, Layout, conv_geometry, pool_window, weights},
+    squeeze_excite_cases,
 };
 use kolibri::{
     Activation, Add, ChannelShuffle, Concat, Conv2d, ConvGeometry, FullyConnected, Image, Lookup, Parallel, Pool2d,
@@ -169,7 +170,7 @@ fn conv_typed<T: Quantized + PartialEq + Debug>(
         let conv = Conv2d::<T>::quantized_on(kernels, geometry, weights, bias, &quantization, activation);
         let conv = conv.expect("valid");
         let bytes = conv.workspace_len([n, h, w], parallel.threads()).expect("an output");
-        let mut workspace = Workspace::new(bytes);
+        let mut workspace = Workspace::new(bytes).expect("memory");
         // Twice: the second time the workspace is no longer zeros.
         for _ in 0..2 {
             y.fill(T::from_i32(T::MIN + i32::from(CANARY)));
@@ -205,7 +206,8 @@ fn fully_connected_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place:
     on_every_level(rng, &what, place, &expected, &mut |kernels, y: &mut [T], parallel| {
         let layer = FullyConnected::<T>::quantized_on(kernels, cin, cout, &weights, bias, q, activation);
         let layer = layer.expect("valid");
-        let mut workspace = Workspace::new(layer.workspace_len(batch, parallel.threads()).expect("valid"));
+        let mut workspace =
+            Workspace::new(layer.workspace_len(batch, parallel.threads()).expect("valid")).expect("memory");
         layer.run(&x, batch, y, &mut workspace, parallel).expect("valid");
     });
 }
@@ -240,11 +242,12 @@ fn pool_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
     let [x_params, y_params] = scales.map(|scale| params::<T>(rng, scale));
     // A clamp of the result: an activation.
     let (activation, mode) = (activation(rng), rng.pick(&[Requantization::FloatScale, Requantization::TfliteDouble]));
+    let padding = rng.one_in(2).then_some(x_params.zero_point);
     let mut expected = canaries::<T>(y_layout.len());
     let y = y_layout.view_mut(&mut expected);
     match kind {
         0 => reference::max_pool_quantized(x.view(), y, &window),
-        1 => reference::avg_pool_quantized(x.view(), y, &window),
+        1 => reference::avg_pool_quantized(x.view(), y, &window, padding),
         _ => reference::global_average_quantized(x.view(), y, x_params, y_params),
     }
     .expect("valid");
@@ -256,7 +259,7 @@ fn pool_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
             Activation::Relu => (0.0, f32::INFINITY),
             Activation::Relu6 => (0.0, 6.0),
             Activation::Clamp { min, max } => (min, max),
-            Activation::HardSwish => unreachable!("not among the activations of bytes"),
+            Activation::HardSwish | Activation::Sigmoid => unreachable!("not among the activations of bytes"),
         };
         let byte = |bound: f32| {
             let (steps, zero) = ((bound / y_params.scale).clamp(-1e3, 1e3), y_params.zero_point);
@@ -274,7 +277,8 @@ fn pool_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
         }
     }
     let name = ["maximum", "average", "global average"][kind];
-    let what = (name, window, &x.layout, &y_layout, x_params, y_params, (!plain).then_some((activation, mode)));
+    let bounds = (!plain).then_some((activation, mode));
+    let what = (name, window, padding, &x.layout, &y_layout, x_params, y_params, bounds);
     on_every_level(rng, &what, place, &expected, &mut |kernels, y: &mut [T], parallel| {
         let pool = match kind {
             0 => Pool2d::<T>::quantized_max_on(kernels, window),
@@ -282,6 +286,8 @@ fn pool_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
             _ => Pool2d::<T>::global_average_quantized_on(kernels, x_params, y_params),
         };
         let pool = pool.expect("valid");
+        // Nothing changes for the others.
+        let pool = if let Some(zero) = padding { pool.counting_padding(zero).expect("in range") } else { pool };
         let pool = if plain { pool } else { pool.with_activation(y_params, activation, mode).expect("valid") };
         pool.run(x.view(), y_layout.view_mut(y), parallel).expect("valid");
     });
@@ -328,20 +334,34 @@ fn lookup_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
     let scales = [scale(rng), scale(rng)];
     let [from, to] = scales.map(|scale| params::<T>(rng, scale));
     let table: [T; 256] = bytes(rng, 256, Bytes::Any).try_into().expect("256 of them");
-    let kind = if from.scale / to.scale < 128.0 { rng.below(3) } else { rng.below(2) };
+    let (activation, mode) = (activation(rng), rng.pick(&[Requantization::FloatScale, Requantization::TfliteDouble]));
+    let kind = if from.scale / to.scale < 128.0 { rng.below(5) } else { rng.below(4) };
     let mut expected = before.clone();
     let y = y_layout.view_mut(&mut expected);
     match kind {
         0 => reference::lookup(x.view(), y, &table),
         1 => reference::concat_quantized(&[x.view()], y, &[from], to),
+        2 => reference::activate_quantized(x.view(), y, from, activation, mode),
+        3 => reference::sigmoid_quantized(x.view(), y, from, to),
         _ => reference::hard_swish_quantized(x.view(), y, from, to),
     }
     .expect("valid");
-    let what = (["lookup", "rescale", "hard-swish"][kind], in_place, from, to, &x.layout, &y_layout);
+    let what = (
+        ["lookup", "rescale", "clamp", "sigmoid", "hard-swish"][kind],
+        in_place,
+        from,
+        to,
+        activation,
+        mode,
+        &x.layout,
+        &y_layout,
+    );
     on_every_level(rng, &what, place, &expected, &mut |kernels, y: &mut [T], parallel| {
         let lookup = match kind {
             0 => Ok(Lookup::new_on(kernels, &table)),
             1 => Lookup::rescale_on(kernels, from, to),
+            2 => Lookup::rescale_on(kernels, from, from).and_then(|all| all.with_activation(from, activation, mode)),
+            3 => Lookup::sigmoid_on(kernels, from, to),
             _ => Lookup::hard_swish_on(kernels, from, to),
         };
         y.copy_from_slice(&before);
@@ -428,6 +448,7 @@ pub fn every_operator(rng: &mut Rng, place: Place) {
     pool(rng, place);
     add(rng, place);
     lookup(rng, place);
+    squeeze_excite_cases::squeeze_excite_of_bytes(rng, place);
     concat(rng, place);
     shuffle(rng, place);
     layouts(rng, place);

@@ -3,9 +3,12 @@
 use super::{
     CANARY, Rng, compare, kernel_i8_cases,
     mem::{Mem, Place},
-    slack,
+    sigmoid_slack, slack,
 };
-use kolibri::kernels::{DW_ROWS, DwConvF32, ElementwiseF32, GemmF32, Kernel, Kernels, PoolF32, Probe, TransposeX32};
+use kolibri::{
+    kernels::{DW_ROWS, DwConvF32, ElementwiseF32, Function, GemmF32, Kernel, Kernels, PoolF32, Probe, TransposeX32},
+    reference,
+};
 
 fn clamp(x: f32, min: f32, max: f32) -> f32 {
     let x = if x < min { min } else { x };
@@ -197,13 +200,13 @@ fn depthwise(
     let data = rng.data(kernels.fma);
     let channels = rng.edge(kernels.lanes, 3);
     let bounds = rng.bounds();
-    let spare = rng.range(0, 4 * inputs);
-    let x = floats(place, &rng.values(channels + spare, data));
-    let zeros = floats(place, &vec![0.0; channels]);
-    let starts = runs(rng, &x, tables * inputs, channels);
+    let (spare, offset) = (rng.range(0, 4 * inputs), rng.pick(&[0, 0, 3]));
+    let x = floats(place, &rng.values(offset + channels + spare, data));
+    let zeros = floats(place, &vec![0.0; offset + channels]);
+    let starts = runs(rng, &x, tables * inputs, offset + channels);
     // One pixel in eight is padding.
     let pixels: Vec<&[f32]> =
-        starts.iter().map(|&at| if rng.one_in(8) { &zeros[..] } else { &x[at..at + channels] }).collect();
+        starts.iter().map(|&at| if rng.one_in(8) { &zeros[..] } else { &x[at..at + offset + channels] }).collect();
     let all: Vec<Mem<*const f32>> = pixels
         .chunks(inputs)
         .map(|table| pointers(place, &table.iter().map(|pixel| pixel.as_ptr()).collect::<Vec<_>>()))
@@ -220,6 +223,7 @@ fn depthwise(
         rows,
         taps,
         width,
+        offset,
         channels,
         w: w.as_ptr(),
         out: out.as_mut_ptr(),
@@ -232,7 +236,7 @@ fn depthwise(
 
     let mut expected = Expected::new(kernels, len);
     for (pixel, c) in (0..width).flat_map(|pixel| (0..channels).map(move |c| (pixel, c))) {
-        let products = (0..taps).map(|tap| (pixels[input(pixel, tap)][c], weights[(1 + tap) * channels + c]));
+        let products = (0..taps).map(|tap| (pixels[input(pixel, tap)][offset + c], weights[(1 + tap) * channels + c]));
         expected.set(pixel * out_stride + c, taps, chain(weights[c], products, bounds));
     }
     expected.check(&(kernel.name, &args, data), &out);
@@ -266,14 +270,29 @@ pub fn pool(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<PoolF32>, maximum: 
     compare(&(kernel.name, &args, data), &out, &expected, None);
 }
 
-/// One operand or two, in place or not.
-pub fn elementwise(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<ElementwiseF32>, two: bool, place: Place) {
-    let data = rng.data(true);
+/// How an elementwise kernel joins its operands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Join {
+    Add,
+    /// There is one.
+    One,
+    Mul,
+}
+
+/// Elementwise kernels in the order of the table.
+pub const JOINS: [Join; 3] = [Join::Add, Join::One, Join::Mul];
+
+/// One operand or two, the second for each row or the same for all, in place or not.
+pub fn elementwise(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<ElementwiseF32>, join: Join, place: Place) {
+    let functions = [Function::Clamp, Function::HardSwish, Function::Sigmoid];
+    let (function, in_place) = (rng.pick(&functions), rng.one_in(2));
+    // Only the sigmoid has multiply-adds.
+    let data = rng.data(kernels.fma || function != Function::Sigmoid);
     let (rows, len) = (rng.range(1, 4), rng.edge(kernels.lanes, 4));
-    let (hard_swish, in_place) = (rng.one_in(2), rng.one_in(2));
     let (min, max) = rng.bounds();
     let mut stride = || len + rng.below(4);
     let (a_stride, b_stride, out_stride) = (stride(), stride(), stride());
+    let b_stride = if rng.one_in(2) { 0 } else { b_stride };
     let out_stride = if in_place { a_stride } else { out_stride };
     let size = |stride: usize| (rows - 1) * stride + len;
     let a = floats(place, &rng.values(size(a_stride), data));
@@ -283,13 +302,13 @@ pub fn elementwise(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<ElementwiseF
     let args = ElementwiseF32 {
         a: if in_place { out.as_ptr() } else { a.as_ptr() },
         a_stride,
-        b: if two { b.as_ptr() } else { std::ptr::null() },
+        b: if join == Join::One { std::ptr::null() } else { b.as_ptr() },
         b_stride,
         out: out.as_mut_ptr(),
         out_stride,
         rows,
         len,
-        hard_swish,
+        function,
         min,
         max,
     };
@@ -298,11 +317,21 @@ pub fn elementwise(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<ElementwiseF
 
     for (row, i) in (0..rows).flat_map(|row| (0..len).map(move |i| (row, i))) {
         let x = a[row * a_stride + i];
-        let x = if two { x + b[row * b_stride + i] } else { x };
-        let act = if hard_swish { x * (clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6.0)) } else { clamp(x, min, max) };
-        expected[row * out_stride + i] = act;
+        let b = b[row * b_stride + i];
+        let x = match join {
+            Join::Add => x + b,
+            Join::One => x,
+            Join::Mul => x * b,
+        };
+        expected[row * out_stride + i] = match function {
+            Function::Clamp => clamp(x, min, max),
+            Function::HardSwish => x * (clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6.0)),
+            Function::Sigmoid => reference::sigmoid(x),
+        };
     }
-    compare(&(kernel.name, &args, in_place, data), &out, &expected, None);
+    let slack = (!kernels.fma && function == Function::Sigmoid)
+        .then(|| expected.iter().map(|&y| sigmoid_slack(y)).collect::<Vec<_>>());
+    compare(&(kernel.name, &args, in_place, data), &out, &expected, slack.as_deref());
 }
 
 /// A matrix of any 32 bits.
@@ -369,8 +398,9 @@ pub fn every_kernel(rng: &mut Rng, kernels: &Kernels, place: Place) {
     }
     pool(rng, kernels, kernels.pool_f32[0], false, place);
     pool(rng, kernels, kernels.pool_f32[1], true, place);
-    elementwise(rng, kernels, kernels.elementwise_f32[0], true, place);
-    elementwise(rng, kernels, kernels.elementwise_f32[1], false, place);
+    for (&kernel, join) in kernels.elementwise_f32.iter().zip(JOINS) {
+        elementwise(rng, kernels, kernel, join, place);
+    }
     kernels.transpose_x32.iter().for_each(|&kernel| transpose(rng, kernels, kernel, place));
     probes(rng, kernels, place);
     kernel_i8_cases::every_kernel(rng, kernels, place);

@@ -7,7 +7,7 @@ use super::{
 };
 use kolibri::kernels::{
     AMX_K, AMX_ROWS, AddI8, DW_ROWS, DW_SHAPES, DwConvI8, DwI8, GemmI8, Int8, Kernel, Kernels, LookupI8, PoolI8, Probe,
-    RequantiseI8, TransposeX8, WidenI8,
+    RequantiseI8, ScaleI8, TransposeX8, WidenI8,
 };
 use std::fmt::Debug;
 
@@ -321,7 +321,7 @@ pub fn requantise(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<RequantiseI8>
     let residual = any(rng, place, size(residual_stride), kind);
     let (residual_zero, residual_scale) = (rng.below(256) as i32, scale(rng) * 16.0);
     let zero_point = i32::from(output.zero_point);
-    let (low, high) = ((i32::from(output.min) - zero_point) as f32, (i32::from(output.max) - zero_point) as f32);
+    let bound = |byte: u8| (i32::from(byte) - zero_point) as f32;
     let mut out = memory(place, &vec![CANARY; size(out_stride)]);
     let args = RequantiseI8 {
         sums: values.as_ptr(),
@@ -335,8 +335,6 @@ pub fn requantise(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<RequantiseI8>
         out_stride,
         rows,
         len,
-        low,
-        high,
         zero_point: output.zero_point,
         min: output.min,
         max: output.max,
@@ -352,7 +350,7 @@ pub fn requantise(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<RequantiseI8>
             let byte = i32::from(residual[row * residual_stride + i] ^ output.flip);
             value += (byte - residual_zero) as f32 * residual_scale;
         }
-        expected.set(row * out_stride + i, output.byte(value.clamp(low, high)));
+        expected.set(row * out_stride + i, output.byte(value.clamp(bound(output.min), bound(output.max))));
     }
     expected.check(&(kernel.name, &args), &out, CANARY);
 }
@@ -397,6 +395,47 @@ pub fn pool(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<PoolI8>, maximum: b
     let what = (kernel.name, &args, kind);
     expected.check(&what, &out, CANARY);
     expected_sums.check(&what, &out_sums, SUM_CANARY);
+}
+
+/// Factors that are differences of bytes.
+pub fn scale_channels(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<ScaleI8>, place: Place) {
+    let (rows, len) = (rng.range(1, 4), rng.edge(kernels.lanes, 9));
+    let (output, kind) = (Output::random(rng), kind(rng));
+    let mut stride = || len + rng.below(4);
+    let (x_stride, out_stride) = (stride(), stride());
+    let size = |stride: usize| (rows - 1) * stride + len;
+    let x = any(rng, place, size(x_stride), kind);
+    let factors: Vec<_> = (0..len).map(|_| rng.range(0, 510) as f32 - 255.0).collect();
+    let factors = Mem::new(place, &factors, -1.0);
+    let zero = rng.below(256) as i32;
+    // Up to those whose products all but leave i32.
+    let scale = scale(rng) * rng.pick(&[1.0, 0.01, 32767.0]);
+    let mut out = memory(place, &vec![CANARY; size(out_stride)]);
+    let args = ScaleI8 {
+        x: x.as_ptr(),
+        x_stride,
+        zero,
+        factors: factors.as_ptr(),
+        scale,
+        out: out.as_mut_ptr(),
+        out_stride,
+        rows,
+        len,
+        zero_point: output.zero_point,
+        min: output.min,
+        max: output.max,
+        flip: output.flip,
+    };
+    // SAFETY: made by the contract of `ScaleI8`.
+    unsafe { kernel.run(&args) };
+
+    let mut expected = Expected::new(out.len());
+    for (row, i) in (0..rows).flat_map(|row| (0..len).map(move |i| (row, i))) {
+        let byte = i32::from(x[row * x_stride + i] ^ output.flip);
+        let product = (byte - zero) * factors[i] as i32;
+        expected.set(row * out_stride + i, output.byte(product as f32 * scale));
+    }
+    expected.check(&(kernel.name, &args, kind), &out, CANARY);
 }
 
 /// Weighted sums of two operands.
@@ -497,12 +536,14 @@ pub fn probe(rng: &mut Rng, kernels: &Kernels, place: Place) {
     values.iter().enumerate().for_each(|(i, &value)| put(&mut data, i * int8.element, int8.element, value));
     let words: Vec<_> = data.chunks(4).map(|b| f32::from_le_bytes(b.try_into().expect("four"))).collect();
     let data = Mem::new(place, &words, 0.0);
-    let mut out = Mem::new(place, &vec![0.0f32; lanes], 0.0);
+    let canary = f32::from_bits(SUM_CANARY as u32);
+    let mut out = Mem::new(place, &vec![canary; lanes], canary);
     let args = Probe { data: data.as_ptr(), len: data.len(), turns, out: out.as_mut_ptr() };
     // SAFETY: made by the contract of `Probe`.
     unsafe { kernel.run(&args) };
 
-    // Chain `j * xs + i`: operands from the i-th and the j-th word on. Products on tile registers leave nothing.
+    // Chain `j * xs + i`: operands from the i-th and the j-th word on. Products on tile registers leave a row of their
+    // last sum, of operands from words 1 and 3 on: each word of the one with one word of the other.
     let ys = 6;
     let xs = kernels.probe_dot_ops / (2 * lanes * int8.values()) / ys;
     for (lane, got) in out.iter().enumerate() {
@@ -514,8 +555,12 @@ pub fn probe(rng: &mut Rng, kernels: &Kernels, place: Place) {
         };
         let dot = |i: usize, j: usize| unit(i, a).zip(unit(j, b)).map(|(a, b)| a * b).sum::<i32>();
         let chain = |c: usize| c as i32 + turns as i32 * dot(c % xs, c / xs);
-        let tiles = !kernels.gemm_i8_amx.is_empty();
-        let expected = if tiles { 0 } else { (1..xs * ys).fold(chain(0), |all, c| all - chain(c)) };
+        let expected = if kernels.gemm_i8_amx.is_empty() {
+            (1..xs * ys).fold(chain(0), |all, c| all - chain(c))
+        } else {
+            let dot = |k: usize| unit(1, k).zip(unit(3, lane)).map(|(a, b)| a * b).sum::<i32>();
+            turns as i32 * (0..lanes).map(dot).sum::<i32>()
+        };
         assert_eq!(got.to_bits() as i32, expected, "{} {args:?} {lane}", kernel.name);
     }
 }
@@ -565,6 +610,7 @@ pub fn small_kernels(rng: &mut Rng, kernels: &Kernels, place: Place) {
     widen(rng, kernels, kernels.widen_i8[0], place);
     pool(rng, kernels, kernels.pool_i8[0], false, place);
     pool(rng, kernels, kernels.pool_i8[1], true, place);
+    scale_channels(rng, kernels, kernels.scale_i8[0], place);
     add(rng, kernels, kernels.add_i8[0], place);
     lookup(rng, kernels, kernels.lookup_i8[0], place);
     transpose(rng, kernels.transpose_x8[0], place);

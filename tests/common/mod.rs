@@ -1,6 +1,7 @@
 //! What the test files share: seeds, data with special values, levels, comparison, threads.
 #![allow(dead_code)] // each file uses its part
 
+pub mod chain_cases;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod emulate;
 pub mod int8_cases;
@@ -8,6 +9,7 @@ pub mod kernel_cases;
 pub mod kernel_i8_cases;
 pub mod mem;
 pub mod operator_cases;
+pub mod squeeze_excite_cases;
 
 use kolibri::{Level, Parallel, kernels::Kernels};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
@@ -59,12 +61,12 @@ pub fn this_test(name: &str) -> Command {
     command
 }
 
-/// The kernels of every level of this CPU; a level of this architecture that it lacks is named.
+/// The kernels of every level of this CPU; a level of this architecture that it lacks is named: `.ci/run` compares.
 pub fn levels() -> Vec<&'static Kernels> {
     for level in Level::ALL {
         let emulated = emulated_levels().iter().any(|kernels| kernels.level == *level);
-        if level.arch() == std::env::consts::ARCH && level.kernels().is_none() && !emulated {
-            println!("SKIPPED level {}", level.name());
+        if level.arch() == std::env::consts::ARCH && level.kernels().is_none() {
+            println!("{} level {}", if emulated { "EMULATED" } else { "SKIPPED" }, level.name());
         }
     }
     Level::available().filter_map(Level::kernels).collect()
@@ -193,6 +195,11 @@ pub fn compare(what: &dyn std::fmt::Debug, got: &[f32], expected: &[f32], slack:
 /// twice on one side and once on the other.
 pub fn slack(terms: usize, size: f32) -> f32 {
     (terms + 1) as f32 * f32::EPSILON * size
+}
+
+/// What a sigmoid may differ by where multiply-adds round twice.
+pub fn sigmoid_slack(y: f32) -> f32 {
+    8.0 * f32::EPSILON * y + f32::MIN_POSITIVE
 }
 
 /// As many threads, started for each run.

@@ -4,7 +4,7 @@
 use super::{
     CANARY, Data, Rng, Threads, compare, levels,
     mem::{Mem, Place},
-    slack,
+    sigmoid_slack, slack, squeeze_excite_cases,
 };
 use kolibri::{
     Activation, Add, ChannelShuffle, Conv2d, ConvGeometry, FullyConnected, Image, ImageMut, Padding, Parallel, Pool2d,
@@ -57,14 +57,16 @@ fn floats(place: Place, values: &[f32]) -> Mem<f32> {
     Mem::new(place, values, CANARY)
 }
 
-fn magnitudes(values: &[f32]) -> Vec<f32> {
+pub fn magnitudes(values: &[f32]) -> Vec<f32> {
     values.iter().map(|value| value.abs()).collect()
 }
 
-fn activation(rng: &mut Rng) -> Activation {
+pub fn activation(rng: &mut Rng) -> Activation {
     let (min, max) = rng.bounds();
     let clamp = Activation::Clamp { min, max };
-    rng.pick(&[Activation::None, Activation::Relu, Activation::Relu6, clamp, Activation::HardSwish])
+    let all =
+        [Activation::None, Activation::Relu, Activation::Relu6, clamp, Activation::HardSwish, Activation::Sigmoid];
+    rng.pick(&all)
 }
 
 /// Data that a case can have where not all levels have FMA: special values in one of three, for the others only.
@@ -85,13 +87,20 @@ impl Expected {
         Expected { values, slack: None, data: Data::Plain }
     }
 
+    /// `values` went through `activation`, which alone has multiply-adds.
+    pub fn activated(values: Vec<f32>, activation: Activation, data: Data) -> Expected {
+        let slack = |values: &Vec<f32>| values.iter().map(|&value| sigmoid_slack(value).max(0.0)).collect();
+        Expected { slack: (activation == Activation::Sigmoid).then(|| slack(&values)), values, data }
+    }
+
     /// `sizes`: for each value of `terms` terms the sum of their magnitudes; `values` went through `activation`.
     fn sums(values: Vec<f32>, sizes: &[f32], terms: usize, activation: Activation, data: Data) -> Expected {
-        let hard_swish = activation == Activation::HardSwish;
-        // A clamp brings values no further apart. Hard-swish has a slope of at most 1.5, and four roundings.
-        let of = |(&size, value): (&f32, &f32)| match (size == CANARY, hard_swish) {
-            (true, _) => 0.0,
-            (_, true) => 1.5 * slack(terms, size) + 4.0 * f32::EPSILON * value.abs(),
+        // A clamp brings values no further apart. Hard-swish has a slope of at most 1.5, and four roundings; the
+        // sigmoid one of at most 1 / 4.
+        let of = |(&size, value): (&f32, &f32)| match activation {
+            _ if size == CANARY => 0.0,
+            Activation::HardSwish => 1.5 * slack(terms, size) + 4.0 * f32::EPSILON * value.abs(),
+            Activation::Sigmoid => 0.25 * slack(terms, size) + sigmoid_slack(*value),
             _ => slack(terms, size),
         };
         let slack = sizes.iter().zip(&values).map(of).collect();
@@ -260,7 +269,7 @@ pub fn conv_of(
     on_every_level(&what, place, &before, &expected, &mut |kernels, y, parallel| {
         let conv = Conv2d::f32_on(kernels, geometry, weights, bias, activation).expect("valid");
         let bytes = conv.workspace_len([n, h, w], parallel.threads()).expect("an output");
-        let mut workspace = Workspace::new(bytes);
+        let mut workspace = Workspace::new(bytes).expect("memory");
         // Twice: the second time the workspace is no longer zeros.
         for _ in 0..2 {
             y.fill(CANARY);
@@ -295,7 +304,8 @@ pub fn fully_connected_of(rng: &mut Rng, place: Place, cin: usize, cout: usize) 
     let expected = Expected::sums(values, &sizes, cin, activation, data);
     on_every_level(&what, place, &before, &expected, &mut |kernels, y, parallel| {
         let layer = FullyConnected::f32_on(kernels, cin, cout, &weights, bias, activation).expect("valid");
-        let mut workspace = Workspace::new(layer.workspace_len(batch, parallel.threads()).expect("valid"));
+        let mut workspace =
+            Workspace::new(layer.workspace_len(batch, parallel.threads()).expect("valid")).expect("memory");
         layer.run(&x, batch, y, &mut workspace, parallel).expect("valid");
     });
 }
@@ -364,7 +374,8 @@ pub fn add(rng: &mut Rng, place: Place) {
     let (a, b) = (a_layout.view(&a), b_layout.view(&b));
     reference::add(a, b, y_layout.view_mut(&mut truth), activation).expect("valid");
     let what = ("add", activation, &a_layout, &b_layout, &y_layout, data);
-    on_every_level(&what, place, &before, &Expected::bits(truth), &mut |kernels, y, parallel| {
+    let expected = Expected::activated(truth, activation, data);
+    on_every_level(&what, place, &before, &expected, &mut |kernels, y, parallel| {
         let add = Add::f32_on(kernels, activation).expect("valid");
         add.run(a, b, y_layout.view_mut(y), parallel).expect("valid");
     });
@@ -422,6 +433,8 @@ pub fn every_operator(rng: &mut Rng, place: Place) {
     fully_connected(rng, place);
     pool(rng, place);
     add(rng, place);
+    squeeze_excite_cases::activate(rng, place);
+    squeeze_excite_cases::squeeze_excite(rng, place);
     shuffle(rng, place);
     layouts(rng, place);
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     model::{Model, Preprocess},
-    network::Network,
+    network::{Network, values},
     photo,
+    quantize::tied,
     random::Random,
 };
 use anyhow::Result;
@@ -82,20 +83,34 @@ pub fn observe(
     parallel: &dyn Parallel,
     mut progress: impl FnMut(),
 ) -> Result<Vec<Observed>> {
-    let mut network = Network::new(model, kernels, parallel.threads())?;
-    let channels = model.layers.iter().map(|layer| layer.shape.cout);
-    let mut observed: Vec<_> =
-        std::iter::once(model.layers[0].shape.cin).chain(channels).map(Observed::nothing).collect();
-    // Values can be counted when it is known between which they lie.
-    for look in [Observed::extend, Observed::count] {
+    let mut network = Network::layer_by_layer(model, kernels, parallel.threads())?;
+    let graph = &model.graph;
+    let mut observed: Vec<_> = (0..graph.values()).map(|value| Observed::nothing(graph.shape(value)[2])).collect();
+    let tied = tied(graph);
+    // Values can be counted when it is known between which they lie, also those that they are tied to.
+    let passes: [(Look, Share); 2] =
+        [(Observed::extend, Observed::share_range), (Observed::count, Observed::share_bins)];
+    for (look, share) in passes {
         for input in inputs {
             look(&mut observed[0], input);
-            network.run_each(input, parallel, |i, y| look(&mut observed[i + 1], y))?;
+            network.run_each(input, parallel, |i, y| look(&mut observed[i + 1], &values(y)))?;
             progress();
+        }
+        // All tell the first, and the first tells all.
+        for all in [false, true] {
+            for (value, &first) in tied.iter().enumerate().filter(|&(value, &first)| value != first) {
+                let [one, other] = if all { [value, first] } else { [first, value] };
+                let from = observed[other].clone();
+                share(&mut observed[one], &from, all);
+            }
         }
     }
     Ok(observed)
 }
+
+type Look = fn(&mut Observed, &[f32]);
+/// From another; whether that one has been told everything.
+type Share = fn(&mut Observed, &Observed, bool);
 
 impl Observed {
     fn nothing(channels: usize) -> Self {
@@ -117,6 +132,15 @@ impl Observed {
             self.sums.iter_mut().zip(pixel).for_each(|(sum, &x)| *sum += f64::from(x));
             self.pixels += 1;
         }
+    }
+
+    fn share_range(&mut self, other: &Observed, _: bool) {
+        (self.min, self.max) = (self.min.min(other.min), self.max.max(other.max));
+    }
+
+    fn share_bins(&mut self, other: &Observed, all: bool) {
+        let bins = self.bins.iter_mut().zip(&other.bins);
+        bins.for_each(|(bin, other)| *bin = if all { *other } else { *bin + other });
     }
 
     fn count(&mut self, values: &[f32]) {
@@ -217,7 +241,7 @@ mod tests {
 
     #[test]
     fn crops_stay_inside_the_photo() {
-        let preprocess = Model::load(&crate::model::directory("models"), "mobilenet_v2").unwrap().preprocess;
+        let preprocess = Preprocess::default();
         for (w, h) in [(7, 300), (300, 7), (1, 1)] {
             assert_eq!(crops(&[DynamicImage::new_rgb8(w, h)], &preprocess).len(), CROPS);
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     model::Model,
-    network::Network,
+    network::{Network, values},
     photo,
     quantized::{QuantizedModel, QuantizedNetwork},
 };
@@ -53,19 +53,19 @@ pub fn compare(
     kernels: &'static Kernels,
     parallel: &dyn Parallel,
 ) -> Result<Comparison> {
-    let mut f32 = Network::new(model, kernels, parallel.threads())?;
-    let mut int8 = QuantizedNetwork::new(quantized, kernels, parallel.threads())?;
-    let mut squares = vec![(0.0, 0.0); model.layers.len()];
+    let mut f32 = Network::layer_by_layer(model, kernels, parallel.threads())?;
+    let mut int8 = QuantizedNetwork::layer_by_layer(quantized, kernels, parallel.threads())?;
+    let mut squares = vec![(0.0, 0.0); model.graph.layers.len()];
     let mut answers = Vec::new();
     for pixels in images {
         let mut outputs = Vec::new();
         let logits =
-            f32.run_each(&photo::normalise(pixels, &model.preprocess), parallel, |_, y| outputs.push(y.to_vec()))?;
+            f32.run_each(&photo::normalise(pixels, &model.preprocess), parallel, |_, y| outputs.push(values(y)))?;
         let input = photo::quantise(pixels, &model.preprocess, quantized.input());
         int8.network.run_each(&input, parallel, |i, y| {
             let (signal, noise) = &mut squares[i];
             let params = quantized.output(i);
-            for (&x, &q) in outputs[i].iter().zip(y) {
+            for (&x, q) in outputs[i].iter().zip(values(y)) {
                 *signal += f64::from(x).powi(2);
                 *noise += f64::from(x - params.dequantise(q)).powi(2);
             }

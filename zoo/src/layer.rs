@@ -1,10 +1,10 @@
-//! Layers as the files in `models/` and `networks/` describe them.
+//! Layers of networks.
 
 use kolibri::{Activation, ConvGeometry, Padding, Window};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What a layer does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)] // the names are the documentation
 pub enum Op {
@@ -21,10 +21,12 @@ pub enum Op {
     AvgPool,
     MaxPool,
     Gap,
+    Relu,
+    Sigmoid,
 }
 
 /// What a layer applies to its output, or to its input before anything else.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Act {
@@ -44,13 +46,22 @@ pub enum Class {
     Depthwise,
     Conv,
     FullyConnected,
+    /// Several layers that one operator does.
+    Fused,
     Other,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Class; 6] =
-        [Class::Pointwise, Class::Grouped, Class::Depthwise, Class::Conv, Class::FullyConnected, Class::Other];
+    pub const ALL: [Class; 7] = [
+        Class::Pointwise,
+        Class::Grouped,
+        Class::Depthwise,
+        Class::Conv,
+        Class::FullyConnected,
+        Class::Fused,
+        Class::Other,
+    ];
 
     /// For tables.
     pub fn name(self) -> &'static str {
@@ -60,17 +71,18 @@ impl Class {
             Class::Depthwise => "depthwise",
             Class::Conv => "stem conv",
             Class::FullyConnected => "fc",
+            Class::Fused => "fused",
             Class::Other => "other",
         }
     }
 }
 
 /// Padding: top, bottom, left, right. Negative where an input is cropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "SidesInFile")]
 pub struct Sides(pub [isize; 4]);
 
-/// `models/` name the sides, `networks/` list them.
+/// Files of models name the sides, listings of networks list them.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum SidesInFile {
@@ -88,20 +100,34 @@ impl From<SidesInFile> for Sides {
 }
 
 /// A layer of a network.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     /// Its name; weights are called `<name>.weight` and `<name>.bias`.
     pub name: String,
-    /// The layer whose output is added before the activation.
-    #[serde(default)]
-    pub residual_from: Option<usize>,
+    /// Values that it reads: 0 is the image, `i + 1` the output of layer `i`. The second of a convolution is a residual,
+    /// added before the activation.
+    pub inputs: Vec<usize>,
     /// All that its time depends on.
-    #[serde(flatten)]
     pub shape: Shape,
 }
 
+impl Layer {
+    /// The value that a convolution adds before its activation.
+    pub fn residual(&self) -> Option<usize> {
+        self.inputs.get(1).copied().filter(|_| self.shape.is_conv())
+    }
+
+    /// A layer that does something to each value of this one's output, which is `value`.
+    pub fn elementwise(&self, op: Op, value: usize) -> Layer {
+        let Shape { hout, wout, cout, .. } = self.shape;
+        let size = Shape { hin: hout, win: wout, cin: cout, ..self.shape };
+        let shape = Shape { op, k: 1, stride: 1, pad: Sides([0; 4]), groups: 1, act: Act::None, macs: 0, ..size };
+        Layer { name: format!("{}.{}", self.name, shape.op_name()), inputs: vec![value], shape }
+    }
+}
+
 /// What a layer computes, apart from its weights and its place in a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Shape {
     pub op: Op,
@@ -120,6 +146,9 @@ pub struct Shape {
     pub act: Act,
     #[serde(default)]
     pub count_include_pad: bool,
+    /// The first channel that a split takes.
+    #[serde(default)]
+    pub offset: usize,
     /// Multiply-adds.
     pub macs: usize,
 }
@@ -128,6 +157,22 @@ impl Shape {
     /// Floating-point operations: two for each multiply-add.
     pub fn flops(&self) -> f64 {
         2.0 * self.macs as f64
+    }
+
+    /// Whether it is a convolution, which can add a residual.
+    pub fn is_conv(&self) -> bool {
+        matches!(self.op, Op::Conv | Op::DwConv | Op::PwConv | Op::GConv)
+    }
+
+    /// Whether it begins inside its input.
+    pub fn crops(&self) -> bool {
+        self.pad.0[0] < 0
+    }
+
+    /// Weights and biases.
+    pub fn params(&self) -> usize {
+        let weights = self.weight_shape();
+        if weights.is_empty() { 0 } else { weights.iter().product::<usize>() + self.cout }
     }
 
     /// Values of the input.
@@ -176,32 +221,12 @@ impl Shape {
         format!("{hin}x{win}x{cin} -> {cout} k{k} s{stride}{groups}")
     }
 
-    /// Why there is nothing to run.
-    pub fn absent(&self) -> Option<&'static str> {
-        match self.op {
-            Op::Split | Op::Concat => Some("a view: nothing to run"),
-            Op::Mul => Some("not offered: multiplication"),
-            _ if self.pad.0.iter().any(|&pad| pad < 0) => Some("not offered: negative padding"),
-            _ => None,
-        }
+    /// Whether there is nothing to run: a view.
+    pub fn is_view(&self) -> bool {
+        matches!(self.op, Op::Split | Op::Concat)
     }
 
-    /// Why there is nothing to run on bytes.
-    pub fn absent_in_bytes(&self) -> Option<&'static str> {
-        let padded = self.op == Op::AvgPool && self.count_include_pad && self.pad.0 != [0; 4];
-        self.absent().or(padded.then_some("not offered in bytes: an average that counts padding"))
-    }
-
-    /// What an operator of this shape leaves out.
-    pub fn left_out(&self) -> Option<&'static str> {
-        match (self.pre_act, self.act) {
-            (Act::None, Act::Sigmoid) => Some("without its sigmoid: not offered"),
-            (Act::None, _) => None,
-            _ => Some("without the activation of its input: not offered"),
-        }
-    }
-
-    /// The activation that follows, as far as it is offered.
+    /// The activation that follows; a sigmoid is a layer of its own.
     pub fn activation(&self) -> Activation {
         match self.act {
             Act::None | Act::Sigmoid => Activation::None,

@@ -1,43 +1,13 @@
-//! Layers by themselves, with seeded random weights and hot caches: for networks whose weights are not at hand.
+//! Layers by themselves, with seeded random weights and hot caches.
 
 use crate::{
-    layer::{Act, Layer, Op, Shape},
-    model::{Parameters, read_json},
+    layer::{Act, Layer, Op},
+    model::Parameters,
     operator::{Bytes, Operator},
     quantized::QuantizedParameters,
     random::Random,
 };
-use anyhow::{Context, Result};
-use kolibri::{Element, Error, Parallel, QuantParams, Workspace, kernels::Kernels};
-use serde::Deserialize;
-use std::{fs, path::Path};
-
-#[derive(Deserialize)]
-struct NetworkFile {
-    layers: Vec<Layer>,
-}
-
-/// The layers in `networks/<name>.json`.
-///
-/// # Errors
-/// A file that is missing or broken.
-pub fn load(networks: &Path, name: &str) -> Result<Vec<Layer>> {
-    Ok(read_json::<NetworkFile>(&networks.join(format!("{name}.json")))?.layers)
-}
-
-/// The names of the networks in a directory.
-///
-/// # Errors
-/// A directory that cannot be read.
-pub fn known(networks: &Path) -> Result<Vec<String>> {
-    let entries = fs::read_dir(networks).with_context(|| format!("{}", networks.display()))?;
-    let paths =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
-    let names = paths.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
-    let mut names: Vec<_> = names.filter(|name| name != "SUMMARY").collect();
-    names.sort();
-    Ok(names)
-}
+use kolibri::{Element, Error, Image, ImageMut, Parallel, QuantParams, Workspace, kernels::Kernels};
 
 /// A shape that occurs in a network.
 #[derive(Clone, Debug)]
@@ -53,7 +23,7 @@ pub fn distinct(layers: &[Layer]) -> Vec<Distinct> {
     let mut all: Vec<Distinct> = Vec::new();
     for layer in layers {
         let same = |d: &&mut Distinct| {
-            d.layer.shape == layer.shape && d.layer.residual_from.is_some() == layer.residual_from.is_some()
+            d.layer.shape == layer.shape && d.layer.residual().is_some() == layer.residual().is_some()
         };
         match all.iter_mut().find(same) {
             Some(known) => known.count += 1,
@@ -63,64 +33,78 @@ pub fn distinct(layers: &[Layer]) -> Vec<Distinct> {
     all
 }
 
+/// Values, and their height, width, channels.
+type Operand<T> = (Vec<T>, [usize; 3]);
+
 /// An operator with operands of its own.
 pub struct Lone<T: Element = f32> {
     operator: Operator<T>,
-    x: Vec<T>,
-    other: Option<Vec<T>>,
-    y: Vec<T>,
+    x: Operand<T>,
+    other: Option<Operand<T>>,
+    y: Operand<T>,
     workspace: Workspace,
 }
 
 impl Lone<f32> {
-    /// For a layer that has an operator, see [`Shape::absent`].
+    /// For layers that one operator does, see [`crate::fuse`].
     ///
     /// # Errors
-    /// Whatever kolibri finds wrong with the shape.
-    pub fn new(layer: &Layer, kernels: &'static Kernels, threads: usize) -> Result<Self, Error> {
+    /// Whatever kolibri finds wrong with shapes.
+    pub fn new(layers: &[Layer], kernels: &'static Kernels, threads: usize) -> Result<Self, Error> {
         let mut random = Random::default();
-        let weights = random.values(layer.shape.weight_shape().iter().product());
-        let bias = random.values(layer.shape.cout);
-        let operator = Operator::new(kernels, &layer.shape, &Parameters { weights, bias })?;
-        Self::with(operator, layer, threads, |len| random.values(len))
+        let parameters = layers.iter().map(|layer| {
+            let weights = random.values(layer.shape.weight_shape().iter().product());
+            Parameters { weights, bias: random.values(layer.shape.cout) }
+        });
+        let operator = Operator::new(kernels, layers, &parameters.collect::<Vec<_>>())?;
+        Self::with(operator, layers, threads, |len| random.values(len))
     }
 }
 
 impl Lone<u8> {
-    /// For a layer that has an operator on bytes, see [`Shape::absent_in_bytes`].
+    /// As [`Lone::new`], on bytes.
     ///
     /// # Errors
     /// As [`Lone::new`].
-    pub fn quantized(layer: &Layer, kernels: &'static Kernels, threads: usize) -> Result<Self, Error> {
+    pub fn quantized(layers: &[Layer], kernels: &'static Kernels, threads: usize) -> Result<Self, Error> {
         let mut random = Random::default();
-        let shape = &layer.shape;
-        let weights = random.bytes(shape.weight_shape().iter().product()).map(|byte| byte as i8).collect();
-        let scales = random.values(shape.cout).iter().map(|x| (1.5 + x) / 128.0).collect();
-        let bias = random.values(shape.cout).iter().map(|x| (x * 1e4) as i32).collect();
+        let parameters = layers.iter().map(|Layer { shape, .. }| {
+            let weights = random.bytes(shape.weight_shape().iter().product()).map(|byte| byte as i8).collect();
+            let scales = random.values(shape.cout).iter().map(|x| (1.5 + x) / 128.0).collect();
+            let bias = random.values(shape.cout).iter().map(|x| (x * 1e4) as i32).collect();
+            QuantizedParameters { weights, scales, bias }
+        });
+        let parameters: Vec<_> = parameters.collect();
         // As calibration would have it: nothing is below zero after ReLU.
-        let relu = shape.act == Act::Relu || shape.act == Act::Relu6;
-        let params = |scale, zero| QuantParams::new(scale, zero);
-        let y = if relu { params(6.0 / 255.0, 0) } else { params(0.05, 100) };
-        let bytes = Bytes { x: params(0.02, 0), y, residual: layer.residual_from.map(|_| params(0.04, 100)) };
-        let operator = Operator::quantized(kernels, shape, &QuantizedParameters { weights, scales, bias }, &bytes)?;
-        Self::with(operator, layer, threads, |len| random.bytes(len).collect())
+        let y = |layer: &Layer| match layer.shape.act {
+            Act::Relu | Act::Relu6 => QuantParams::new(6.0 / 255.0, 0),
+            _ => QuantParams::new(0.05, 100),
+        };
+        let x = std::iter::once(QuantParams::new(0.02, 0)).chain(layers.iter().map(y));
+        let other = |layer: &Layer| layer.inputs.get(1).map(|_| QuantParams::new(0.04, 100));
+        let bytes = layers.iter().zip(x).map(|(layer, x)| Bytes { x, y: y(layer), other: other(layer) });
+        let operator = Operator::quantized(kernels, layers, &parameters, &bytes.collect::<Vec<_>>())?;
+        Self::with(operator, layers, threads, |len| random.bytes(len).collect())
     }
 }
 
 impl<T: Element + Default> Lone<T> {
     fn with(
         operator: Operator<T>,
-        layer: &Layer,
+        layers: &[Layer],
         threads: usize,
         mut values: impl FnMut(usize) -> Vec<T>,
     ) -> Result<Self, Error> {
-        let shape: &Shape = &layer.shape;
-        let other = layer.residual_from.is_some() || shape.op == Op::Add;
+        let (first, last) = (&layers[0].shape, &layers[layers.len() - 1]);
+        let y = last.shape;
+        // Factors, which a squeeze-excite makes itself, are those of one pixel.
+        let other = if y.op == Op::Mul { [1, 1, y.cout] } else { [y.hout, y.wout, y.cout] };
+        let has = last.inputs.len() > 1 && !(y.op == Op::Mul && layers.len() > 1);
         Ok(Lone {
-            x: values(shape.x_len()),
-            other: other.then(|| values(shape.y_len())),
-            y: vec![T::default(); shape.y_len()],
-            workspace: Workspace::new(operator.workspace_len(threads)?),
+            x: (values(first.x_len()), [first.hin, first.win, first.cin]),
+            other: has.then(|| (values(other.iter().product()), other)),
+            y: (vec![T::default(); y.y_len()], [y.hout, y.wout, y.cout]),
+            workspace: Workspace::new(operator.workspace_len(threads)?)?,
             operator,
         })
     }
@@ -130,11 +114,28 @@ impl<T: Element + Default> Lone<T> {
         self.operator.kernel_names()
     }
 
+    /// What it reads.
+    pub fn x_mut(&mut self) -> &mut [T] {
+        &mut self.x.0
+    }
+
+    /// What it writes.
+    pub fn y_mut(&mut self) -> &mut [T] {
+        &mut self.y.0
+    }
+
     /// Runs it.
     ///
     /// # Errors
     /// More threads than it was made for.
     pub fn run(&mut self, parallel: &dyn Parallel) -> Result<(), Error> {
-        self.operator.run(&self.x, self.other.as_deref(), &mut self.y, &mut self.workspace, parallel)
+        let other = self.other.as_ref().map(image).transpose()?;
+        let [h, w, c] = self.y.1;
+        let y = ImageMut::nhwc(&mut self.y.0, 1, h, w, c)?;
+        self.operator.run(image(&self.x)?, other, y, &mut self.workspace, parallel)
     }
+}
+
+fn image<T>((data, [h, w, c]): &Operand<T>) -> Result<Image<'_, T>, Error> {
+    Image::nhwc(data, 1, *h, *w, *c)
 }

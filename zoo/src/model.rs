@@ -1,6 +1,12 @@
-//! Networks in `models/`: layers, weights, and how a photo becomes their input.
+//! Networks with weights, and how a photo becomes their input.
 
-use crate::layer::{Class, Layer, Op};
+use crate::{
+    graph::Graph,
+    layer::{Act, Layer},
+    networks,
+    random::Random,
+    simplify::simplify,
+};
 use anyhow::{Context, Result, bail, ensure};
 use half::{f16, slice::HalfFloatSliceExt};
 use safetensors::{Dtype, SafeTensors};
@@ -49,6 +55,14 @@ pub struct Preprocess {
     pub std: [f32; 3],
 }
 
+impl Default for Preprocess {
+    /// From -1 to 1.
+    fn default() -> Self {
+        let (mean, std) = ([127.5; 3], [127.5; 3]);
+        Preprocess { filter: Filter::Bilinear, rounding: Rounding::Nearest, unit: 1.0, mean, std }
+    }
+}
+
 /// How pixels are interpolated.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -75,37 +89,33 @@ pub struct Parameters {
     pub bias: Vec<f32>,
 }
 
-/// A network as loaded: what it consists of, for no level yet.
+/// A network with weights, for no level yet.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// The directory's name.
-    pub name: String,
     /// How a photo becomes input.
     pub preprocess: Preprocess,
-    /// Layers; each takes the output of the one before.
-    pub layers: Vec<Layer>,
+    /// As [`simplify`] leaves it.
+    pub graph: Graph,
     /// Weights of each layer.
     pub parameters: Vec<Parameters>,
 }
 
-/// What `layers.json` says.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Structure {
-    pub preprocess: Preprocess,
-    pub layers: Vec<Layer>,
+/// What is read of `layers.json`: the layers are those of the graph.
+#[derive(Deserialize)]
+struct About {
+    preprocess: Preprocess,
 }
 
-impl Structure {
-    pub fn load(models: &Path, name: &str) -> Result<Self> {
-        let known = Model::known(models)?;
-        if !known.iter().any(|k| k == name) {
-            bail!("unknown network '{name}', known are {}", known.join(" "));
-        }
-        let path = models.join(name).join("layers.json");
-        let structure: Structure = read_json(&path)?;
-        check_chain(&structure.layers).with_context(|| format!("{}", path.display()))?;
-        Ok(structure)
+/// How photos become the input of a network in `models`.
+///
+/// # Errors
+/// No such network there, a broken file.
+pub(crate) fn preprocess(models: &Path, name: &str) -> Result<Preprocess> {
+    let known = Model::known(models)?;
+    if !known.iter().any(|k| k == name) {
+        bail!("no weights for '{name}', they are there for {}", known.join(" "));
     }
+    Ok(read_json::<About>(&models.join(name).join("layers.json"))?.preprocess)
 }
 
 impl Model {
@@ -126,40 +136,51 @@ impl Model {
     /// # Errors
     /// An unknown network, and files that are missing or broken.
     pub fn load(models: &Path, name: &str) -> Result<Self> {
-        let Structure { preprocess, layers } = Structure::load(models, name)?;
+        let preprocess = preprocess(models, name)?;
+        let graph = networks::graph(name)?;
         let path = models.join(name).join(format!("{name}.f16.safetensors"));
         let bytes = fs::read(&path).with_context(|| format!("{}", path.display()))?;
         let load = || {
             let tensors = SafeTensors::deserialize(&bytes)?;
-            layers.iter().map(|layer| parameters(&tensors, layer)).collect::<Result<Vec<_>>>()
+            graph.layers.iter().map(|layer| parameters(&tensors, layer)).collect::<Result<Vec<_>>>()
         };
         let parameters = load().with_context(|| format!("{}", path.display()))?;
-        Ok(Model { name: name.to_owned(), preprocess, layers, parameters })
+        Ok(Self::new(&graph, parameters, preprocess))
+    }
+
+    /// With weights from a seed, for networks whose weights are not at hand.
+    pub fn seeded(graph: &Graph) -> Self {
+        Self::new(graph, seeded(graph), Preprocess::default())
+    }
+
+    fn new(graph: &Graph, parameters: Vec<Parameters>, preprocess: Preprocess) -> Self {
+        let (graph, parameters) = simplify(graph, parameters);
+        Model { preprocess, graph, parameters }
     }
 
     /// Bytes of weights and biases.
     pub fn parameter_bytes(&self) -> usize {
         self.parameters.iter().map(|p| size_of_val(&p.weights[..]) + size_of_val(&p.bias[..])).sum()
     }
-
-    /// Floating-point operations for one image.
-    pub fn flops(&self) -> f64 {
-        self.layers.iter().map(|layer| layer.shape.flops()).sum()
-    }
 }
 
-/// What the plan relies on: each layer fits the one before, and residuals come from before.
-fn check_chain(layers: &[Layer]) -> Result<()> {
-    ensure!(!layers.is_empty(), "no layers");
-    for (i, layer) in layers.iter().enumerate() {
-        let before = i.checked_sub(1).map(|i| layers[i].shape.y_len());
-        ensure!(before.is_none_or(|len| len == layer.shape.x_len()), "{}: does not fit the layer before", layer.name);
-        let residual = layer.residual_from.map(|from| from < i && layers[from].shape.y_len() == layer.shape.y_len());
-        ensure!(residual != Some(false), "{}: no such residual", layer.name);
-        let offered = !matches!(layer.shape.class(), Class::Other) || layer.shape.op == Op::Gap;
-        ensure!(offered && layer.shape.absent().or(layer.shape.left_out()).is_none(), "{}: not offered", layer.name);
-    }
-    Ok(())
+/// Weights from a seed, of a size at which values stay about as large from layer to layer.
+pub fn seeded(graph: &Graph) -> Vec<Parameters> {
+    let mut random = Random::default();
+    let of_layer = |layer: &Layer| {
+        let shape = layer.shape.weight_shape();
+        if shape.is_empty() {
+            return Parameters::default();
+        }
+        let len = shape.iter().product::<usize>();
+        // The square of a value from -1 to 1 is a third in the mean; a ReLU leaves half of it.
+        let kept = if layer.shape.act == Act::None { 1.0 } else { 0.5 };
+        let size = (3.0 / kept / (len / layer.shape.cout) as f32).sqrt();
+        let weights = random.values(len).into_iter().map(|x| x * size).collect();
+        let bias = random.values(layer.shape.cout).into_iter().map(|x| x * 0.1).collect();
+        Parameters { weights, bias }
+    };
+    graph.layers.iter().map(of_layer).collect()
 }
 
 fn parameters(tensors: &SafeTensors<'_>, layer: &Layer) -> Result<Parameters> {

@@ -1,17 +1,39 @@
 //! A network built for a level: operators, and all the memory that a run needs.
 
-use crate::{layer::Layer, model::Model, operator::Operator, plan::Plan, quantized::QuantizedModel};
-use anyhow::{Context, Result};
-use kolibri::{Element, Error, Parallel, Workspace, kernels::Kernels};
+use crate::{
+    fuse,
+    graph::Graph,
+    layer::Layer,
+    model::Model,
+    operator::Operator,
+    place::{Places, View},
+    quantized::QuantizedModel,
+};
+use anyhow::{Context, Result, ensure};
+use kolibri::{Element, Error, Image, ImageMut, Parallel, Workspace, copy, kernels::Kernels};
+use std::ops::Range;
 
 /// A network ready to run.
 pub struct Network<T: Element = f32> {
-    /// Its layers.
-    pub layers: Vec<Layer>,
-    operators: Vec<Operator<T>>,
-    plan: Plan,
-    slots: Vec<Vec<T>>,
+    graph: Graph,
+    places: Places,
+    steps: Vec<Step<T>>,
+    arena: Arena<T>,
     workspace: Workspace,
+}
+
+/// Layers, and what is done for them.
+struct Step<T: Element> {
+    layers: Range<usize>,
+    /// The values that come from outside, in the order in which operators take them.
+    inputs: Vec<usize>,
+    work: Work<T>,
+}
+
+enum Work<T: Element> {
+    Run(Box<Operator<T>>),
+    /// What a concat must copy: values, and where they go.
+    Copy(Vec<(usize, View)>),
 }
 
 impl Network<f32> {
@@ -20,7 +42,22 @@ impl Network<f32> {
     /// # Errors
     /// Whatever kolibri finds wrong with a layer.
     pub fn new(model: &Model, kernels: &'static Kernels, threads: usize) -> Result<Self> {
-        Self::build(&model.layers, threads, |i, layer| Operator::new(kernels, &layer.shape, &model.parameters[i]))
+        Self::in_steps(model, fuse::steps(&model.graph), kernels, threads)
+    }
+
+    /// As [`Network::new`], each layer by itself, so that its output can be seen.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn layer_by_layer(model: &Model, kernels: &'static Kernels, threads: usize) -> Result<Self> {
+        Self::in_steps(model, fuse::alone(&model.graph), kernels, threads)
+    }
+
+    fn in_steps(model: &Model, steps: Vec<Range<usize>>, kernels: &'static Kernels, threads: usize) -> Result<Self> {
+        let operator = |layers: Range<usize>| {
+            Operator::new(kernels, &model.graph.layers[layers.clone()], &model.parameters[layers])
+        };
+        Self::build(&model.graph, steps, threads, operator)
     }
 }
 
@@ -30,38 +67,85 @@ impl Network<u8> {
     /// # Errors
     /// As [`Network::new`].
     pub fn quantized(model: &QuantizedModel, kernels: &'static Kernels, threads: usize) -> Result<Self> {
-        Self::build(&model.layers, threads, |i, layer| {
-            Operator::quantized(kernels, &layer.shape, &model.parameters[i], &model.bytes(i))
-        })
+        Self::quantized_in_steps(model, fuse::steps(&model.graph), kernels, threads)
+    }
+
+    /// As [`Network::layer_by_layer`], on bytes.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn quantized_layer_by_layer(model: &QuantizedModel, kernels: &'static Kernels, threads: usize) -> Result<Self> {
+        Self::quantized_in_steps(model, fuse::alone(&model.graph), kernels, threads)
+    }
+
+    fn quantized_in_steps(
+        model: &QuantizedModel,
+        steps: Vec<Range<usize>>,
+        kernels: &'static Kernels,
+        threads: usize,
+    ) -> Result<Self> {
+        let operator = |layers: Range<usize>| {
+            let bytes: Vec<_> = layers.clone().map(|layer| model.bytes(layer)).collect();
+            Operator::quantized(kernels, &model.graph.layers[layers.clone()], &model.parameters[layers], &bytes)
+        };
+        Self::build(&model.graph, steps, threads, operator)
     }
 }
 
 impl<T: Element + Default> Network<T> {
     fn build(
-        layers: &[Layer],
+        graph: &Graph,
+        steps: Vec<Range<usize>>,
         threads: usize,
-        operator: impl Fn(usize, &Layer) -> Result<Operator<T>, Error>,
+        operator: impl Fn(Range<usize>) -> Result<Operator<T>, Error>,
     ) -> Result<Self> {
+        let places = Places::new(graph, &steps);
         let mut workspace = Workspace::default();
-        let build = |(i, layer): (usize, &Layer)| {
-            let operator = operator(i, layer).with_context(|| layer.name.clone())?;
-            workspace.grow(operator.workspace_len(threads)?);
-            Ok(operator)
+        let step = |layers: Range<usize>| {
+            let (first, last) = (&graph.layers[layers.start], &graph.layers[layers.end - 1]);
+            let work = if first.shape.is_view() {
+                Work::Copy(places.copies(graph, layers.start))
+            } else {
+                let operator = operator(layers.clone()).with_context(|| first.name.clone())?;
+                workspace.grow(operator.workspace_len(threads)?)?;
+                Work::Run(Box::new(operator))
+            };
+            // Of more than one layer the last may have a residual; the first reads the input.
+            let other = last.inputs.get(1).filter(|_| layers.len() == 1 || last.residual().is_some());
+            let inputs = first.inputs[..1].iter().chain(other).copied().collect();
+            Ok(Step { layers, inputs, work })
         };
-        let operators = layers.iter().enumerate().map(build).collect::<Result<_>>()?;
-        let plan = Plan::new(layers);
-        let slots = plan.slots.iter().map(|&len| vec![T::default(); len]).collect();
-        Ok(Network { layers: layers.to_vec(), operators, plan, slots, workspace })
+        let steps = steps.into_iter().map(step).collect::<Result<_>>()?;
+        let arena = Arena::new(places.len);
+        Ok(Network { graph: graph.clone(), places, steps, arena, workspace })
     }
 
-    /// The kernels that each layer uses.
+    /// Its layers.
+    pub fn layers(&self) -> &[Layer] {
+        &self.graph.layers
+    }
+
+    /// The layers of each step.
+    pub fn steps(&self) -> impl Iterator<Item = Range<usize>> {
+        self.steps.iter().map(|step| step.layers.clone())
+    }
+
+    /// The kernels that each step uses.
     pub fn kernel_names(&self) -> impl Iterator<Item = Vec<&'static str>> {
-        self.operators.iter().map(Operator::kernel_names)
+        self.steps.iter().map(|step| match &step.work {
+            Work::Run(operator) => operator.kernel_names(),
+            Work::Copy(_) => Vec::new(),
+        })
     }
 
     /// Values of an input.
     pub fn input_len(&self) -> usize {
-        self.layers[0].shape.x_len()
+        self.graph.input.iter().product()
+    }
+
+    /// Bytes of all activations at their places, beside the input, and of the workspace.
+    pub fn memory(&self) -> [usize; 2] {
+        [self.places.len * size_of::<T>(), self.workspace.len()]
     }
 
     /// The logits for an image, NHWC; bytes where the network is of bytes. Allocates nothing.
@@ -72,7 +156,7 @@ impl<T: Element + Default> Network<T> {
         self.run_each(input, parallel, |_, _| {})
     }
 
-    /// As [`Network::run`]; calls `after(index, output)` after each layer.
+    /// As [`Network::run`]; calls `after(index, output)` after each step.
     ///
     /// # Errors
     /// As [`Network::run`].
@@ -80,22 +164,87 @@ impl<T: Element + Default> Network<T> {
         &mut self,
         input: &[T],
         parallel: &dyn Parallel,
-        mut after: impl FnMut(usize, &[T]),
+        mut after: impl FnMut(usize, Image<'_, T>),
     ) -> Result<&[T]> {
-        for (i, (layer, operator)) in self.layers.iter().zip(&self.operators).enumerate() {
-            let slot = self.plan.output[i];
-            // Out of the arena while it is written, so that the others can be read.
-            let mut y = std::mem::take(&mut self.slots[slot]);
-            let output = |i: usize| &self.slots[self.plan.output[i]][..self.layers[i].shape.y_len()];
-            let x = if i == 0 { input } else { output(i - 1) };
-            let residual = layer.residual_from.map(output);
-            let y_used = &mut y[..layer.shape.y_len()];
-            let result = operator.run(x, residual, y_used, &mut self.workspace, parallel);
-            after(i, y_used);
-            self.slots[slot] = y;
-            result.with_context(|| layer.name.clone())?;
+        ensure!(input.len() == self.input_len(), "input: {} values, expected {}", input.len(), self.input_len());
+        let Network { graph, places, steps, arena, workspace } = self;
+        let memory = Memory { graph, places, input: input.as_ptr(), arena: arena.start() };
+        for (i, Step { layers, inputs, work }) in steps.iter().enumerate() {
+            let mut run = || match work {
+                Work::Run(operator) => {
+                    let other = inputs.get(1).map(|&value| memory.image(value)).transpose()?;
+                    let (x, y) = (memory.image(inputs[0])?, memory.image_mut(layers.end)?);
+                    operator.run(x, other, y, workspace, parallel)
+                }
+                Work::Copy(copies) => copies.iter().try_for_each(|&(value, view)| {
+                    copy(memory.image(value)?, memory.at(memory.graph.shape(value), view)?, parallel)
+                }),
+            };
+            run().with_context(|| graph.layers[layers.start].name.clone())?;
+            after(i, memory.image(layers.end)?);
         }
-        let last = self.layers.len() - 1;
-        Ok(&self.slots[self.plan.output[last]][..self.layers[last].shape.y_len()])
+        let logits = memory.image(graph.layers.len())?.as_slice();
+        logits.context("the last layer has its output for itself")
+    }
+}
+
+/// All elements of an image that may have others between its pixels.
+pub fn values<T: Element>(image: Image<'_, T>) -> Vec<T> {
+    let [n, h, w, c] = image.shape();
+    let places = (0..n * h * w * c).map(|i| [i / (h * w * c), i / (w * c) % h, i / c % w, i % c]);
+    places.filter_map(|[n, y, x, c]| image.get(n, y, x, c).copied()).collect()
+}
+
+/// Activations.
+struct Arena<T>(Vec<T>);
+
+impl<T: Default + Clone> Arena<T> {
+    /// Bytes at whose multiples it begins.
+    const ALIGN: usize = 64;
+
+    fn new(len: usize) -> Self {
+        Arena(vec![T::default(); len + Self::ALIGN / size_of::<T>()])
+    }
+
+    fn start(&mut self) -> *mut T {
+        let start = self.0.as_mut_ptr();
+        start.wrapping_add(start.align_offset(Self::ALIGN))
+    }
+}
+
+/// Where values are while a network runs.
+struct Memory<'a, T> {
+    graph: &'a Graph,
+    places: &'a Places,
+    input: *const T,
+    arena: *mut T,
+}
+
+impl<'a, T: Element> Memory<'a, T> {
+    /// Of a value that is no step's own.
+    fn view(&self, value: usize) -> View {
+        self.places.views[value].unwrap_or(View { buffer: None, offset: 0, stride: 0 })
+    }
+
+    fn address(&self, view: View) -> *mut T {
+        match view.buffer {
+            None => self.input.cast_mut(),
+            Some(buffer) => self.arena.wrapping_add(self.places.buffers[buffer].start + view.offset),
+        }
+    }
+
+    fn image(&self, value: usize) -> Result<Image<'a, T>, Error> {
+        let (view, [h, w, c]) = (self.view(value), self.graph.shape(value));
+        // SAFETY: `Places` gave the value this memory until its last reader has run, and no layer writes what it reads.
+        unsafe { Image::from_ptr(self.address(view), 1, h, w, c, view.stride) }
+    }
+
+    fn image_mut(&self, value: usize) -> Result<ImageMut<'a, T>, Error> {
+        self.at(self.graph.shape(value), self.view(value))
+    }
+
+    fn at(&self, [h, w, c]: [usize; 3], view: View) -> Result<ImageMut<'a, T>, Error> {
+        // SAFETY: as in `image`; only outputs and copies are written, which lie in the arena.
+        unsafe { ImageMut::from_ptr(self.address(view), 1, h, w, c, view.stride) }
     }
 }

@@ -1,13 +1,14 @@
-//! A layer as an operator of kolibri.
+//! Layers as operators of kolibri.
 
 use crate::{
-    layer::{Op, Shape},
+    layer::{Layer, Op, Shape},
     model::Parameters,
     quantized::QuantizedParameters,
 };
 use kolibri::{
-    Add, ChannelShuffle, Conv2d, Element, Error, FullyConnected, Image, ImageMut, Parallel, Pool2d, QuantParams,
-    Quantization, Requantization, Weights, Workspace, kernels::Kernels,
+    Activate, Activation, Add, Chain, ChannelShuffle, Conv2d, Element, Error, FullyConnected, Image, ImageMut, Lookup,
+    Parallel, Pool2d, QuantParams, Quantization, Requantization, SqueezeExcite, SqueezeExciteQuantization, Weights,
+    Workspace, copy, kernels::Kernels, reference,
 };
 
 /// What the bytes of a layer's operands stand for.
@@ -16,18 +17,22 @@ use kolibri::{
 pub struct Bytes {
     pub x: QuantParams,
     pub y: QuantParams,
-    pub residual: Option<QuantParams>,
+    /// Of a residual, or the second operand.
+    pub other: Option<QuantParams>,
 }
 
-/// A layer's operator, with its shape.
+/// The operator of a layer, or of several that it does in one.
 pub struct Operator<T: Element = f32> {
+    /// Of the first.
     shape: Shape,
     kind: Kind<T>,
 }
 
 enum Kind<T: Element> {
     Conv(Conv2d<T>),
+    Chain(Chain<T>),
     Fc(FullyConnected<T>),
+    Excite(SqueezeExcite<T>),
     /// What needs no workspace.
     Other {
         kernels: Vec<&'static str>,
@@ -44,75 +49,138 @@ pub fn weights<'a, W>(shape: &Shape, weights: &'a [W]) -> Weights<'a, W> {
 }
 
 impl Operator<f32> {
-    /// The operator for a shape that has one, see [`Shape::absent`].
+    /// The operator for layers that have one, see [`crate::fuse`].
     ///
     /// # Errors
-    /// Whatever kolibri finds wrong with shape or weights.
-    pub fn new(kernels: &'static Kernels, shape: &Shape, parameters: &Parameters) -> Result<Self, Error> {
-        let activation = shape.activation();
-        let (w, bias) = (&parameters.weights[..], Some(&parameters.bias[..]));
+    /// Whatever kolibri finds wrong with shapes or weights.
+    pub fn new(kernels: &'static Kernels, layers: &[Layer], parameters: &[Parameters]) -> Result<Self, Error> {
+        let shape = layers[0].shape;
+        let of = |i: usize| (&parameters[i].weights[..], Some(&parameters[i].bias[..]));
+        let conv = |i: usize| {
+            let (shape, (w, bias)) = (&layers[i].shape, of(i));
+            Conv2d::f32_on(kernels, &shape.geometry(), weights(shape, w), bias, shape.activation())
+        };
         let pool = |pool: Pool2d| {
             let kernels = names(pool.kernel_names());
             Kind::other(kernels, move |x, _, y, threads| pool.run(x, y, threads))
         };
+        let activate = |activation| {
+            let activate = Activate::f32_on(kernels, activation)?;
+            let kernels = names(activate.kernel_names());
+            Ok(Kind::other(kernels, move |x, _, y, threads| activate.run(x, y, threads)))
+        };
         let kind = match shape.op {
-            Op::Fc => Kind::Fc(FullyConnected::f32_on(kernels, shape.cin, shape.cout, w, bias, activation)?),
+            Op::Gap if layers.len() > 1 => {
+                let ((w1, b1), (w2, b2)) = (of(1), of(2));
+                let reduced = layers[1].shape.cout;
+                Kind::Excite(SqueezeExcite::f32_on(kernels, shape.cin, reduced, w1, b1, w2, b2)?)
+            }
+            _ if layers.len() > 1 => Kind::Chain(Chain::new((0..layers.len()).map(conv).collect::<Result<_, _>>()?)?),
+            Op::Fc => {
+                let (w, bias) = of(0);
+                let activation = shape.activation();
+                Kind::Fc(FullyConnected::f32_on(kernels, shape.cin, shape.cout, w, bias, activation)?)
+            }
             Op::Gap => pool(Pool2d::global_average_on(kernels)),
             Op::AvgPool => pool(Pool2d::average_on(kernels, shape.window(), shape.count_include_pad)?),
             Op::MaxPool => pool(Pool2d::max_on(kernels, shape.window())?),
             Op::Add => {
-                let add = Add::f32_on(kernels, activation)?;
+                let add = Add::f32_on(kernels, shape.activation())?;
                 let kernels = names(add.kernel_names());
                 Kind::other(kernels, move |x, other, y, threads| add.run(x, other.unwrap_or(x), y, threads))
             }
-            Op::Shuffle => {
-                let shuffle = ChannelShuffle::new_on(kernels, shape.groups)?;
-                let kernels = names(shuffle.kernel_names());
-                Kind::other(kernels, move |x, _, y, threads| shuffle.run(x, y, threads))
-            }
-            _ => Kind::Conv(Conv2d::f32_on(kernels, &shape.geometry(), weights(shape, w), bias, activation)?),
+            // Alone only where its parts are looked at: no matter how fast.
+            Op::Mul => Kind::other(Vec::new(), |x, factors, y, _| reference::channel_scale(x, vector(&factors), y)),
+            Op::Relu => activate(Activation::Relu)?,
+            Op::Sigmoid => activate(Activation::Sigmoid)?,
+            Op::Shuffle => shuffle(kernels, &shape)?,
+            Op::Concat => Kind::copy(&shape),
+            _ => Kind::Conv(conv(0)?),
         };
-        Ok(Operator { shape: *shape, kind })
+        Ok(Operator { shape, kind })
     }
 }
 
 impl Operator<u8> {
-    /// The operator on bytes for a shape that has one, see [`Shape::absent_in_bytes`].
+    /// The operator on bytes for layers that have one.
     ///
     /// # Errors
-    /// Whatever kolibri finds wrong with shape, weights or scales.
+    /// Whatever kolibri finds wrong with shapes, weights or scales.
     pub fn quantized(
         kernels: &'static Kernels,
-        shape: &Shape,
-        parameters: &QuantizedParameters,
-        bytes: &Bytes,
+        layers: &[Layer],
+        parameters: &[QuantizedParameters],
+        bytes: &[Bytes],
     ) -> Result<Self, Error> {
-        let activation = shape.activation();
-        let Bytes { x, y, residual } = *bytes;
-        let (w, bias, weight_scales) = (&parameters.weights[..], Some(&parameters.bias[..]), &parameters.scales[..]);
-        let q = &Quantization { x, weight_scales, y, residual, mode: Requantization::FloatScale };
+        let shape = layers[0].shape;
+        let Bytes { x, y, other } = bytes[0];
+        let mode = Requantization::FloatScale;
+        let of = |i: usize| (&parameters[i].weights[..], Some(&parameters[i].bias[..]), &parameters[i].scales[..]);
+        let quantization = |i: usize| {
+            let Bytes { x, y, other: residual } = bytes[i];
+            Quantization { x, weight_scales: of(i).2, y, residual, mode }
+        };
+        let conv = |i: usize| {
+            let (shape, (w, bias, _)) = (&layers[i].shape, of(i));
+            let activation = shape.activation();
+            Conv2d::quantized_on(kernels, &shape.geometry(), weights(shape, w), bias, &quantization(i), activation)
+        };
         let pool = |pool: Pool2d<u8>| {
             let kernels = names(pool.kernel_names());
             Kind::other(kernels, move |x, _, y, threads| pool.run(x, y, threads))
         };
+        let lookup = |lookup: Lookup<u8>| {
+            let kernels = names(lookup.kernel_names());
+            Kind::other(kernels, move |x, _, y, threads| lookup.run(x, y, threads))
+        };
         let kind = match shape.op {
-            Op::Fc => Kind::Fc(FullyConnected::quantized_on(kernels, shape.cin, shape.cout, w, bias, q, activation)?),
+            Op::Gap if layers.len() > 1 => {
+                let ((w1, b1, reduce_scales), (w2, b2, expand_scales)) = (of(1), of(2));
+                let (average, reduced, expanded) = (bytes[0].y, bytes[1].y, bytes[2].y);
+                let (gate, y) = (bytes[3].y, bytes[4].y);
+                let ends = SqueezeExciteQuantization {
+                    x,
+                    average,
+                    reduce_scales,
+                    reduced,
+                    expand_scales,
+                    expanded,
+                    gate,
+                    y,
+                    mode,
+                };
+                let reduced = layers[1].shape.cout;
+                Kind::Excite(SqueezeExcite::quantized_on(kernels, shape.cin, reduced, w1, b1, w2, b2, &ends)?)
+            }
+            _ if layers.len() > 1 => Kind::Chain(Chain::new((0..layers.len()).map(conv).collect::<Result<_, _>>()?)?),
+            Op::Fc => {
+                let ((w, bias, _), q) = (of(0), &quantization(0));
+                Kind::Fc(FullyConnected::quantized_on(kernels, shape.cin, shape.cout, w, bias, q, shape.activation())?)
+            }
             Op::Gap => pool(Pool2d::global_average_quantized_on(kernels, x, y)?),
-            Op::AvgPool => pool(Pool2d::quantized_average_on(kernels, shape.window())?),
+            Op::AvgPool => {
+                let average = Pool2d::quantized_average_on(kernels, shape.window())?;
+                pool(if shape.count_include_pad { average.counting_padding(x.zero_point)? } else { average })
+            }
             Op::MaxPool => pool(Pool2d::quantized_max_on(kernels, shape.window())?),
             Op::Add => {
-                let add = Add::<u8>::quantized_on(kernels, x, residual.unwrap_or(x), y, activation)?;
+                let add = Add::<u8>::quantized_on(kernels, x, other.unwrap_or(x), y, shape.activation())?;
                 let kernels = names(add.kernel_names());
                 Kind::other(kernels, move |x, other, y, threads| add.run(x, other.unwrap_or(x), y, threads))
             }
-            Op::Shuffle => {
-                let shuffle = ChannelShuffle::new_on(kernels, shape.groups)?;
-                let kernels = names(shuffle.kernel_names_of::<u8>());
-                Kind::other(kernels, move |x, _, y, threads| shuffle.run(x, y, threads))
+            Op::Mul => {
+                let params = [x, other.unwrap_or(x), y];
+                Kind::other(Vec::new(), move |x, factors, y, _| {
+                    reference::channel_scale_quantized(x, vector(&factors), y, params)
+                })
             }
-            _ => Kind::Conv(Conv2d::quantized_on(kernels, &shape.geometry(), weights(shape, w), bias, q, activation)?),
+            Op::Relu => lookup(Lookup::rescale_on(kernels, x, y)?.with_activation(y, Activation::Relu, mode)?),
+            Op::Sigmoid => lookup(Lookup::sigmoid_on(kernels, x, y)?),
+            Op::Shuffle => shuffle(kernels, &shape)?,
+            Op::Concat => Kind::copy(&shape),
+            _ => Kind::Conv(conv(0)?),
         };
-        Ok(Operator { shape: *shape, kind })
+        Ok(Operator { shape, kind })
     }
 }
 
@@ -122,9 +190,12 @@ impl<T: Element> Operator<T> {
     /// # Errors
     /// Sizes that do not fit.
     pub fn workspace_len(&self, threads: usize) -> Result<usize, Error> {
+        let image = [1, self.shape.hin, self.shape.win];
         match &self.kind {
-            Kind::Conv(conv) => conv.workspace_len([1, self.shape.hin, self.shape.win], threads),
+            Kind::Conv(conv) => conv.workspace_len(image, threads),
+            Kind::Chain(chain) => chain.workspace_len(image, threads),
             Kind::Fc(fc) => fc.workspace_len(1, threads),
+            Kind::Excite(excite) => excite.workspace_len(image, threads),
             Kind::Other { .. } => Ok(0),
         }
     }
@@ -133,39 +204,42 @@ impl<T: Element> Operator<T> {
     pub fn kernel_names(&self) -> Vec<&'static str> {
         match &self.kind {
             Kind::Conv(conv) => conv.kernel_names(),
+            Kind::Chain(chain) => chain.kernel_names(),
             Kind::Fc(fc) => fc.kernel_names(),
+            Kind::Excite(excite) => excite.kernel_names(),
             Kind::Other { kernels, .. } => kernels.clone(),
         }
     }
 
-    /// Runs it on one image. `other` is the residual of a convolution, or the second operand of an addition.
+    /// Runs it on one image. `other` is the residual of a convolution, or the second operand.
     ///
     /// # Errors
-    /// Slices or a workspace of the wrong size.
+    /// Images or a workspace of the wrong size.
     pub fn run(
         &self,
-        x: &[T],
-        other: Option<&[T]>,
-        y: &mut [T],
+        x: Image<'_, T>,
+        other: Option<Image<'_, T>>,
+        mut y: ImageMut<'_, T>,
         workspace: &mut Workspace,
         parallel: &dyn Parallel,
     ) -> Result<(), Error> {
-        let Shape { hin, win, cin, hout, wout, cout, .. } = self.shape;
-        if let Kind::Fc(fc) = &self.kind {
-            return fc.run(x, 1, y, workspace, parallel);
-        }
-        let x = Image::nhwc(x, 1, hin, win, cin)?;
-        let other = other.map(|other| Image::nhwc(other, 1, hout, wout, cout)).transpose()?;
-        let y = ImageMut::nhwc(y, 1, hout, wout, cout)?;
         match &self.kind {
             Kind::Conv(conv) => conv.run(x, other, y, workspace, parallel),
+            Kind::Chain(chain) => chain.run(x, other, y, workspace, parallel),
+            Kind::Fc(fc) => fc.run(vector(&Some(x)), 1, y.as_mut_slice().unwrap_or_default(), workspace, parallel),
+            Kind::Excite(excite) => excite.run(x, y, workspace, parallel),
             Kind::Other { run, .. } => run(x, other, y, parallel),
-            Kind::Fc(_) => Ok(()),
         }
     }
 }
 
 impl<T: Element> Kind<T> {
+    /// What a concat does by itself: its input becomes channels of its output.
+    fn copy(shape: &Shape) -> Self {
+        let channels = 0..shape.cin;
+        Kind::other(Vec::new(), move |x, _, y, threads| copy(x, y.channels(channels.clone())?, threads))
+    }
+
     fn other(
         kernels: Vec<&'static str>,
         run: impl Fn(Image<'_, T>, Option<Image<'_, T>>, ImageMut<'_, T>, &dyn Parallel) -> Result<(), Error>
@@ -175,6 +249,17 @@ impl<T: Element> Kind<T> {
     ) -> Self {
         Kind::Other { kernels, run: Box::new(run) }
     }
+}
+
+fn shuffle<T: Element>(kernels: &'static Kernels, shape: &Shape) -> Result<Kind<T>, Error> {
+    let shuffle = ChannelShuffle::new_on(kernels, shape.groups)?;
+    let kernels = names(shuffle.kernel_names_of::<T>());
+    Ok(Kind::other(kernels, move |x, _, y, threads| shuffle.run(x, y, threads)))
+}
+
+/// An image of one pixel: nothing lies between its pixels.
+fn vector<'a, T>(image: &Option<Image<'a, T>>) -> &'a [T] {
+    image.as_ref().and_then(Image::as_slice).unwrap_or_default()
 }
 
 fn names(names: impl Iterator<Item = &'static str>) -> Vec<&'static str> {

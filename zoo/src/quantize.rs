@@ -2,6 +2,7 @@
 
 use crate::{
     calibrate::{Observed, Ranges},
+    graph::Graph,
     layer::{Op, Shape},
     model::{Model, Parameters, Preprocess},
     photo,
@@ -11,24 +12,45 @@ use kolibri::{QuantParams, weight_scale};
 
 /// Quantises a network; `observed` are its input and the output of each layer.
 ///
-/// Activations get one scale a tensor, the input's that of all pixels there can be. Weights get a scale for each output
-/// channel. A residual keeps the scale of the layer that it comes from: the operators rescale it.
+/// Activations get one scale a tensor, the input's that of all pixels there can be; those that operators put through as they
+/// are, or side by side, have one between them. Weights get a scale for each output channel. A residual keeps the scale of
+/// the layer that it comes from: the operators rescale it.
 pub fn quantize(model: &Model, observed: &[Observed], ranges: Ranges) -> QuantizedModel {
+    let graph = &model.graph;
+    let tied = tied(graph);
     let (min, max) = input_range(&model.preprocess);
-    let input = QuantParams::for_range::<u8>(min, max);
-    let outputs = observed[1..].iter().map(|observed| observed.params(ranges));
-    let activations: Vec<_> = std::iter::once(input).chain(outputs).collect();
-    let parameters = model.layers.iter().zip(&model.parameters).zip(activations.iter().zip(observed));
-    let parameters =
-        parameters.map(|((layer, parameters), (x, seen))| quantize_weights(&layer.shape, parameters, x, seen));
+    let params = |value: usize| match value.checked_sub(1).map(|layer| graph.layers[layer].shape.op) {
+        _ if tied[value] == 0 => QuantParams::for_range::<u8>(min, max),
+        // From 0 to 1, whatever was seen.
+        Some(Op::Sigmoid) => QuantParams::new(1.0 / 256.0, 0),
+        _ => observed[value].params(ranges),
+    };
+    let activations: Vec<_> = (0..graph.values()).map(params).collect();
+    let parameters = graph.layers.iter().zip(&model.parameters).map(|(layer, parameters)| {
+        let x = layer.inputs[0];
+        quantize_weights(&layer.shape, parameters, &activations[x], &observed[x])
+    });
     QuantizedModel {
-        name: model.name.clone(),
         ranges,
         preprocess: model.preprocess.clone(),
-        layers: model.layers.clone(),
+        graph: graph.clone(),
         parameters: parameters.collect(),
         activations,
     }
+}
+
+/// For each value the first of those that stand for the same reals byte by byte.
+pub fn tied(graph: &Graph) -> Vec<usize> {
+    let mut tied: Vec<usize> = (0..graph.values()).collect();
+    for (i, layer) in graph.layers.iter().enumerate() {
+        if matches!(layer.shape.op, Op::Split | Op::Concat | Op::Shuffle | Op::MaxPool | Op::AvgPool | Op::Relu) {
+            for &input in &layer.inputs {
+                let (a, b) = (tied[input], tied[i + 1]);
+                tied.iter_mut().filter(|first| [a, b].contains(first)).for_each(|first| *first = a.min(b));
+            }
+        }
+    }
+    tied
 }
 
 /// Of all that pixels can become.

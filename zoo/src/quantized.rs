@@ -2,7 +2,7 @@
 
 mod file;
 
-use crate::{calibrate::Ranges, layer::Layer, model::Preprocess, network::Network, operator::Bytes};
+use crate::{calibrate::Ranges, graph::Graph, model::Preprocess, network::Network, operator::Bytes};
 use anyhow::Result;
 use kolibri::{Parallel, QuantParams, kernels::Kernels};
 
@@ -20,14 +20,12 @@ pub struct QuantizedParameters {
 /// A network whose weights are bytes, for no level yet. Activations are u8.
 #[derive(Clone, Debug)]
 pub struct QuantizedModel {
-    /// The name of the network in f32.
-    pub name: String,
     /// How the ranges of activations were chosen.
     pub ranges: Ranges,
     /// How a photo becomes input.
     pub preprocess: Preprocess,
-    /// Layers; each takes the output of the one before.
-    pub layers: Vec<Layer>,
+    /// As [`crate::simplify`] leaves it.
+    pub graph: Graph,
     /// Weights of each layer.
     pub parameters: Vec<QuantizedParameters>,
     /// What the bytes of the input stand for and, after it, those of each layer's output.
@@ -47,8 +45,9 @@ impl QuantizedModel {
 
     /// What the bytes of a layer's operands stand for.
     pub fn bytes(&self, layer: usize) -> Bytes {
-        let residual = self.layers[layer].residual_from.map(|from| self.output(from));
-        Bytes { x: self.activations[layer], y: self.output(layer), residual }
+        let inputs = &self.graph.layers[layer].inputs;
+        let of = |&value: &usize| self.activations[value];
+        Bytes { x: of(&inputs[0]), y: self.output(layer), other: inputs.get(1).map(of) }
     }
 
     /// Bytes of weights, their scales, and biases.
@@ -72,13 +71,21 @@ impl QuantizedNetwork {
     /// # Errors
     /// As [`Network::new`].
     pub fn new(model: &QuantizedModel, kernels: &'static Kernels, threads: usize) -> Result<Self> {
-        let last = model.layers.len() - 1;
-        let logits = vec![0.0; model.layers[last].shape.y_len()];
-        Ok(QuantizedNetwork {
-            network: Network::quantized(model, kernels, threads)?,
-            output: model.output(last),
-            logits,
-        })
+        Ok(Self::with(Network::quantized(model, kernels, threads)?, model))
+    }
+
+    /// As [`Network::layer_by_layer`].
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn layer_by_layer(model: &QuantizedModel, kernels: &'static Kernels, threads: usize) -> Result<Self> {
+        Ok(Self::with(Network::quantized_layer_by_layer(model, kernels, threads)?, model))
+    }
+
+    fn with(network: Network<u8>, model: &QuantizedModel) -> Self {
+        let last = model.graph.layers.len() - 1;
+        let logits = vec![0.0; model.graph.layers[last].shape.y_len()];
+        QuantizedNetwork { network, output: model.output(last), logits }
     }
 
     /// The logits for an image of bytes, NHWC. Allocates nothing.

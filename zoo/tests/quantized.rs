@@ -9,9 +9,11 @@ use kolibri_zoo::{
     calibrate::{self, Ranges},
     compare::compare,
     model::{Model, directory},
-    photo,
+    network::Network,
+    networks, photo,
     quantize::quantize,
     quantized::{QuantizedModel, QuantizedNetwork},
+    random::Random,
     reference,
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -37,7 +39,7 @@ fn every_level_equals_the_reference_on_any_number_of_threads() -> Result<()> {
         let input = chelsea(name, &model)?;
         let golden_name = format!("{name}_i8");
         if !EMULATED {
-            let output = model.output(model.layers.len() - 1);
+            let output = model.output(model.graph.layers.len() - 1);
             let logits = reference::run_quantized(&model, &input)?;
             check_golden(&golden_name, &bits(&logits.iter().map(|&q| output.dequantise(q)).collect::<Vec<_>>()))?;
         }
@@ -54,6 +56,34 @@ fn every_level_equals_the_reference_on_any_number_of_threads() -> Result<()> {
     Ok(())
 }
 
+/// Concats, splits, shuffles, pools, squeeze-excites, and activations that no layer takes along.
+const SEEDED: [&str; 4] = ["shufflenet_v2_0.5x", "shufflenet_v1_1x_g8", "mnasnet_a1", "nasnet_a_mobile_4at1056"];
+
+#[test]
+#[cfg_attr(target_arch = "aarch64", ignore = "too slow under emulation")]
+fn networks_of_all_operators_equal_the_reference() -> Result<()> {
+    for name in SEEDED {
+        let model = Model::seeded(&networks::graph(name)?);
+        let input = Random::default().values(model.graph.input.iter().product());
+        let observed = calibrate::observe(&model, std::slice::from_ref(&input), Level::selected()?, &Serial, || {})?;
+        let quantized = quantize(&model, &observed, Ranges::MinMax);
+        let bytes: Vec<u8> = input.iter().map(|&x| quantized.input().quantise(x)).collect();
+        let expected = reference::run_quantized(&quantized, &bytes)?;
+        assert!(expected.iter().any(|&q| q != expected[0]), "{name}: logits that differ");
+        for kernels in levels() {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build()?;
+            for mut network in [
+                Network::quantized(&quantized, kernels, 2)?,
+                Network::quantized_layer_by_layer(&quantized, kernels, 2)?,
+            ] {
+                let logits = pool.install(|| network.run(&bytes, &Rayon).map(<[u8]>::to_vec))?;
+                assert!(logits == expected, "{name} {}", kernels.level.name());
+            }
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn networks_use_the_kernels_of_their_level() -> Result<()> {
     for name in NETWORKS {
@@ -61,7 +91,8 @@ fn networks_use_the_kernels_of_their_level() -> Result<()> {
         for kernels in levels() {
             let listed: Vec<_> = kernels.list().map(|(name, _)| name).collect();
             let network = QuantizedNetwork::new(&model, kernels, 1)?.network;
-            for (layer, names) in model.layers.iter().zip(network.kernel_names()) {
+            for (step, names) in network.steps().zip(network.kernel_names()) {
+                let layer = &model.graph.layers[step.start];
                 assert!(names.iter().all(|name| listed.contains(name)), "{name} {}: {names:?}", layer.name);
                 let none = names.is_empty() && !layer.shape.weight_shape().is_empty();
                 assert!(!none, "{name} {}: no kernel", layer.name);
@@ -71,8 +102,9 @@ fn networks_use_the_kernels_of_their_level() -> Result<()> {
     Ok(())
 }
 
-/// Of a network: photos whose likeliest class must not change, and the mean cosine between logits.
-const AGREEMENT: [(&str, usize, f64); 2] = [("efficientnet_lite0", 6, 0.994), ("mobilenet_v2", 5, 0.985)];
+/// Of a network: photos whose likeliest class must not change, and the mean cosine between logits, as the README states
+/// them; of the cosines, what is rounded to that.
+const AGREEMENT: [(&str, usize, f64); 2] = [("efficientnet_lite0", 6, 0.9975), ("mobilenet_v2", 6, 0.9925)];
 
 #[test]
 #[cfg_attr(target_arch = "aarch64", ignore = "too slow under emulation")]
@@ -90,7 +122,7 @@ fn bytes_agree_with_f32() -> Result<()> {
         assert!(equal >= top1_equal, "{name}: {equal}");
         assert!(mean >= least_mean, "{name}: {mean}");
         // Each layer, so that a mistake in one cannot hide: the least that we saw is 12.6.
-        for (layer, snr) in model.layers.iter().zip(comparison.snr) {
+        for (layer, snr) in model.graph.layers.iter().zip(comparison.snr) {
             assert!(snr > 12.0, "{name} {}: {snr} dB", layer.name);
         }
     }

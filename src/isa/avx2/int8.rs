@@ -177,7 +177,7 @@ pub unsafe fn store_half_n<const H: i32>(p: *mut u8, x: __m256i, n: usize) {
     // SAFETY: 16 bytes of the array, and `min(n, 16)` bytes, by the contract of the kernel's argument.
     unsafe {
         store_half::<H>(bytes.as_mut_ptr(), x);
-        part::store(p, u128::from_le_bytes(bytes), n.min(16));
+        part::store(p, u128::from_le_bytes(bytes), n);
     }
 }
 
@@ -185,10 +185,10 @@ pub unsafe fn store_half_n<const H: i32>(p: *mut u8, x: __m256i, n: usize) {
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn store_quarter<const Q: i32>(p: *mut u8, x: __m256i) {
     let half = if Q < 2 { _mm256_castsi256_si128(x) } else { _mm256_extracti128_si256::<1>(x) };
+    // `_mm_storeh_pd` would want its address aligned.
+    let quarter = if Q % 2 == 0 { half } else { _mm_unpackhi_epi64(half, half) };
     // SAFETY: 8 bytes, by the contract of the kernel's argument.
-    unsafe {
-        if Q % 2 == 0 { _mm_storel_epi64(p.cast(), half) } else { _mm_storeh_pd(p.cast(), _mm_castsi128_pd(half)) }
-    }
+    unsafe { _mm_storel_epi64(p.cast(), quarter) }
 }
 
 #[inline]
@@ -243,7 +243,7 @@ pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> __m256i {
 pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> __m256i {
     // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument; the array is as long as a whole load.
     unsafe {
-        let bytes = part::load(p, n.min(16)).to_le_bytes();
+        let bytes = part::load(p, n).to_le_bytes();
         load_row_flipped(bytes.as_ptr(), flip)
     }
 }
@@ -351,12 +351,8 @@ pub unsafe fn load_row16(p: *const u8) -> Row {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn load_row16_n(p: *const u8, n: usize) -> Row {
-    let mut bytes = [0u8; 16];
-    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument, and 16 of the array.
-    unsafe {
-        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(16));
-        load_row16(bytes.as_ptr())
-    }
+    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument; the array is as long as a whole load.
+    unsafe { load_row16(part::load(p, n).to_le_bytes().as_ptr()) }
 }
 
 #[inline]
@@ -373,7 +369,7 @@ pub unsafe fn store_row16_n(p: *mut u8, x: Row, n: usize) {
     // SAFETY: 16 bytes of the array, and `min(n, 16)` bytes, by the contract of the kernel's argument.
     unsafe {
         store_row16(bytes.as_mut_ptr(), x);
-        p.copy_from_nonoverlapping(bytes.as_ptr(), n.min(16));
+        part::store(p, u128::from_le_bytes(bytes), n);
     }
 }
 

@@ -81,7 +81,7 @@ pub unsafe fn load_units(p: *const u8) -> int16x8_t {
 #[target_feature(enable = "neon")]
 pub unsafe fn splat_unit(p: *const u8) -> Units {
     // SAFETY: a unit of two bytes, by the contract of the kernel's argument.
-    unsafe { vld1_dup_s16(p.cast()) }
+    vdup_n_s16(unsafe { p.cast::<i16>().read_unaligned() })
 }
 
 #[inline]
@@ -176,15 +176,17 @@ pub unsafe fn store_bytes_n(p: *mut u8, x: uint8x16_t, n: usize) {
     // SAFETY: 16 bytes of the array, and `min(n, 16)` bytes, by the contract of the kernel's argument.
     unsafe {
         vst1q_u8(bytes.as_mut_ptr(), x);
-        part::store(p, u128::from_le_bytes(bytes), n.min(16));
+        part::store(p, u128::from_le_bytes(bytes), n);
     }
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
 pub unsafe fn store_quarter<const Q: i32>(p: *mut u8, x: uint8x16_t) {
-    // SAFETY: four bytes, by the contract of the kernel's argument; a lane may be stored at any address.
-    unsafe { vst1q_lane_u32::<Q>(p.cast(), vreinterpretq_u32_u8(x)) }
+    // `vst1q_lane_u32` would want its address aligned.
+    let quarter = vgetq_lane_u32::<Q>(vreinterpretq_u32_u8(x));
+    // SAFETY: four bytes, by the contract of the kernel's argument.
+    unsafe { p.cast::<u32>().write_unaligned(quarter) }
 }
 
 #[inline]
@@ -240,7 +242,7 @@ pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> [int16x8_t; 2] {
 pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> [int16x8_t; 2] {
     // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument; the array is as long as a whole load.
     unsafe {
-        let bytes = part::load(p, n.min(16)).to_le_bytes();
+        let bytes = part::load(p, n).to_le_bytes();
         load_row_flipped(bytes.as_ptr(), flip)
     }
 }
@@ -285,12 +287,8 @@ pub unsafe fn load_bytes(p: *const u8) -> Bytes {
 #[inline]
 #[target_feature(enable = "neon")]
 pub unsafe fn load_bytes_n(p: *const u8, n: usize) -> Bytes {
-    let mut bytes = [0u8; 16];
-    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument, and 16 of the array.
-    unsafe {
-        bytes.as_mut_ptr().copy_from_nonoverlapping(p, n.min(16));
-        load_bytes(bytes.as_ptr())
-    }
+    // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument; the array is as long as a whole load.
+    unsafe { load_bytes(part::load(p, n).to_le_bytes().as_ptr()) }
 }
 
 #[inline]
@@ -387,13 +385,6 @@ pub fn opaque(mut p: *const u8) -> *const u8 {
     // SAFETY: no instruction at all.
     unsafe { core::arch::asm!("/* {} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) }
     p
-}
-
-#[inline]
-#[target_feature(enable = "neon")]
-pub unsafe fn store_half<const H: usize>(p: *mut u8, x: uint8x16_t) {
-    // SAFETY: eight bytes, by the contract of the kernel's argument.
-    unsafe { vst1_u8(p, if H == 0 { vget_low_u8(x) } else { vget_high_u8(x) }) }
 }
 
 #[inline]

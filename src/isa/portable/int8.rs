@@ -256,10 +256,8 @@ pub unsafe fn load_bytes(p: *const u8) -> Bytes {
 
 #[inline(always)]
 pub unsafe fn load_bytes_n(p: *const u8, n: usize) -> Bytes {
-    let mut bytes = [0; 16];
     // SAFETY: `min(n, 16)` bytes, by the contract of the kernel's argument.
-    unsafe { p.copy_to_nonoverlapping(bytes.as_mut_ptr(), n.min(16)) };
-    Bytes::from(bytes)
+    Bytes::from(unsafe { part::load(p, n) }.to_le_bytes())
 }
 
 #[inline(always)]

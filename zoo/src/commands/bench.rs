@@ -3,21 +3,21 @@
 mod tables;
 
 use super::{Common, print, print_json};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use kolibri::{Parallel, kernels::Kernels};
 use kolibri_zoo::{
     layer::{Class, Layer},
     lone::{self, Lone},
-    model::{Model, directory},
     network::Network,
-    peak,
-    quantized::{QuantizedModel, QuantizedNetwork},
+    networks, peak,
+    quantized::QuantizedNetwork,
     report::{Cell, Report},
+    simplify::simplify,
     timing::Times,
 };
 use std::{
-    path::Path,
+    ops::Range,
     time::{Duration, Instant},
 };
 use tables::{Line, Peaks, Seconds, classes, layers};
@@ -30,13 +30,13 @@ const TURN: Duration = Duration::from_millis(3);
 
 #[derive(Args, Clone)]
 pub struct Arguments {
-    /// Networks with weights, in zoo/models, or of zoo/networks; the classes of several are summed up at the end
+    /// Networks; where zoo/models has no weights they come from a seed. The classes of several are summed up at the end
     #[arg(required_unless_present = "all", value_name = "NETWORK")]
     networks: Vec<String>,
     /// Every network
     #[arg(long, conflicts_with = "networks")]
     all: bool,
-    /// Measure each distinct layer by itself, with hot caches, also where there are weights for the whole network
+    /// Measure each distinct layer by itself, with hot caches
     #[arg(long)]
     lone: bool,
     /// Measure bytes, beside f32 and in turns with it: rates and peaks are those of bytes
@@ -49,15 +49,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let common = &arguments.common;
     let kernels = common.kernels()?;
-    let models = Model::known(&common.models())?;
-    let networks = lone::known(&directory("networks"))?;
-    let mut known = [models.clone(), networks.clone()].concat();
-    known.sort();
-    known.dedup();
-    if let Some(name) = arguments.networks.iter().find(|name| !known.contains(name)) {
-        bail!("unknown network '{name}', known are {}", known.join(" "));
-    }
-    let chosen = if arguments.all { known } else { arguments.networks.clone() };
+    let chosen = if arguments.all { networks::known().collect() } else { arguments.networks.clone() };
+    // Before minutes go by.
+    chosen.iter().try_for_each(|name| networks::graph(name).map(|_| ()))?;
     let mut all = Vec::new();
     let mut show = |report: Report| {
         if common.json {
@@ -69,15 +63,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (mut every, mut peaks) = (Vec::new(), Peaks::default());
     for name in &chosen {
         let report = common.with_threads(|parallel| {
-            let with_weights = models.contains(name);
             let mut bench = Bench::new(kernels, parallel, arguments.int8)?;
             let mut report = Report::default();
-            let lines = if with_weights && !arguments.lone {
-                bench.whole(&common.models(), name, &mut report)?
-            } else if networks.contains(name) {
-                bench.lone(&lone::load(&directory("networks"), name)?)?
+            let lines = if arguments.lone {
+                let (graph, _) = simplify(&networks::graph(name)?, Vec::new());
+                bench.lone(&graph.layers)?
             } else {
-                bench.lone(&Model::load(&common.models(), name)?.layers)?
+                bench.whole(common, name, &mut report)?
             };
             let report = bench.finish(name, &lines, report);
             every.extend(lines);
@@ -120,15 +112,14 @@ impl<'a> Bench<'a> {
 
     /// A network end to end, then layer by layer inside whole runs: each layer finds the caches as the one before left
     /// them.
-    fn whole(&mut self, models: &Path, name: &str, report: &mut Report) -> Result<Vec<Line>> {
-        let model = &Model::load(models, name)?;
+    fn whole(&mut self, common: &Common, name: &str, report: &mut Report) -> Result<Vec<Line>> {
         let (kernels, parallel) = (self.kernels, self.parallel);
+        let model = &common.model(name)?;
         let mut network = Network::new(model, kernels, parallel.threads())?;
         let input = vec![0.5; network.input_len()];
         let mut quantized = None;
         if self.int8 {
-            let path = QuantizedModel::path(models, &model.name);
-            let model = QuantizedModel::load(models, &path, &model.name)?;
+            let model = common.quantized(model, kernels, parallel)?;
             quantized = Some(QuantizedNetwork::new(&model, kernels, parallel.threads())?);
         }
         let bytes = vec![0x80; input.len()];
@@ -142,7 +133,7 @@ impl<'a> Bench<'a> {
             run_bytes.as_mut().map(|run| run as _),
         )?;
 
-        let mut samples = vec![(Vec::new(), Vec::new()); model.layers.len()];
+        let mut samples = vec![(Vec::new(), Vec::new()); network.steps().count()];
         Times::measure(budget, usize::MAX, || {
             let mut start = Instant::now();
             let mut lap = || std::mem::replace(&mut start, Instant::now()).elapsed().as_secs_f64();
@@ -155,17 +146,17 @@ impl<'a> Bench<'a> {
         })?;
         self.measure_peaks()?;
 
-        self.total_facts(model.flops(), &total, total_bytes.as_ref(), report);
+        self.total_facts(2.0 * model.graph.macs() as f64, &total, total_bytes.as_ref(), report);
         let names: Vec<_> = match &quantized {
             Some(quantized) => quantized.network.kernel_names().collect(),
             None => network.kernel_names().collect(),
         };
         let median = |samples: Vec<f64>| if samples.is_empty() { f64::NAN } else { Times::new(samples).median() };
-        let layers = model.layers.iter().zip(samples).zip(names);
-        let line = |((layer, (f32, int8)), kernels): ((&Layer, _), _)| {
-            Line::new(layer, 1, Seconds { f32: median(f32), int8: median(int8) }, kernels, "")
+        let steps = network.steps().zip(samples).zip(names);
+        let line = |((step, (f32, int8)), kernels): ((Range<usize>, _), _)| {
+            Line::new(&model.graph.layers[step], 1, Seconds { f32: median(f32), int8: median(int8) }, kernels, "")
         };
-        Ok(layers.map(line).collect())
+        Ok(steps.map(line).collect())
     }
 
     fn total_facts(&self, flops: f64, f32: &Times, bytes: Option<&Times>, report: &mut Report) {
@@ -192,19 +183,14 @@ impl<'a> Bench<'a> {
 
     fn lone_layer(&self, lone::Distinct { layer, count }: &lone::Distinct) -> Result<Line> {
         let (shape, threads) = (&layer.shape, self.parallel.threads());
-        if let Some(why) = shape.absent() {
-            return Ok(Line::absent(layer, *count, why));
+        if shape.is_view() {
+            return Ok(Line::absent(layer, *count, "a view: nothing to run by itself"));
         }
         let what = || format!("{} {}", layer.name, shape.describe());
-        let mut lone = Lone::new(layer, self.kernels, threads).with_context(what)?;
-        let mut note = shape.left_out().unwrap_or("");
-        let mut bytes = None;
-        if self.int8 {
-            match shape.absent_in_bytes() {
-                Some(why) => note = why,
-                None => bytes = Some(Lone::quantized(layer, self.kernels, threads).with_context(what)?),
-            }
-        }
+        let mut lone = Lone::new(std::slice::from_ref(layer), self.kernels, threads).with_context(what)?;
+        let quantized =
+            self.int8.then(|| Lone::quantized(std::slice::from_ref(layer), self.kernels, threads).with_context(what));
+        let mut bytes = quantized.transpose()?;
         let names = bytes.as_ref().map_or_else(|| lone.kernel_names(), Lone::kernel_names);
         let mut run_bytes = bytes.as_mut().map(|bytes| || Ok(bytes.run(self.parallel)?));
         let budget = if run_bytes.is_some() { 2 * LONE } else { LONE };
@@ -215,13 +201,13 @@ impl<'a> Bench<'a> {
             run_bytes.as_mut().map(|run| run as _),
         )?;
         let seconds = Seconds { f32: f32.min(), int8: int8.map_or(f64::NAN, |times| times.min()) };
-        Ok(Line::new(layer, *count, seconds, names, note))
+        Ok(Line::new(std::slice::from_ref(layer), *count, seconds, names, ""))
     }
 
     fn finish(&self, name: &str, lines: &[Line], mut report: Report) -> Result<Report> {
         report.tables.push(layers(name, lines, &self.peaks));
         report.tables.push(classes(lines, &self.peaks));
-        if let Some(fc) = lines.iter().rfind(|line| line.shape.class() == Class::FullyConnected) {
+        if let Some(fc) = lines.iter().rfind(|line| line.class == Class::FullyConnected) {
             let len = fc.shape.cin * fc.shape.cout;
             let (bytes, seconds) = if self.int8 { (len, fc.seconds.int8) } else { (len * 4, fc.seconds.f32) };
             report.fact("fc weights MB", Cell::number(bytes as f64 * 1e-6, 2));

@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let kernels = common.kernels()?;
     let model = Model::load(&common.models(), &arguments.network)?;
     let path = arguments.int8.clone().unwrap_or_else(|| QuantizedModel::path(&common.models(), &arguments.network));
-    let quantized = QuantizedModel::load(&common.models(), &path, &model.name)?;
+    let quantized = QuantizedModel::load(&common.models(), &path, &arguments.network)?;
     let labels = model::labels(&common.models())?;
     let paths = common.photos(&arguments.photo)?;
     let report = common.with_threads(|parallel| {
@@ -111,8 +111,8 @@ impl<'a> Both<'a> {
         )?;
         let int8 = int8.context("bytes were measured")?;
         let (peak, int8_peak) = (peak::fma(kernels, parallel)?, peak::dot(kernels, parallel)?);
-        let [rate, int8_rate] = [&f32, &int8].map(|times| model.flops() / times.median());
-        report.fact("network", Cell::text(&model.name));
+        let [rate, int8_rate] = [&f32, &int8].map(|times| 2.0 * model.graph.macs() as f64 / times.median());
+        report.fact("network", Cell::text(&model.graph.name));
         report.fact("level", Cell::text(kernels.level.name()));
         report.fact("threads", Cell::number(parallel.threads() as f64, 0));
         report.fact("parameters MB", Cell::number(model.parameter_bytes() as f64 * 1e-6, 2));

@@ -2,13 +2,23 @@
 
 pub mod bench;
 pub mod classify;
+pub mod cost;
 pub mod kernels;
+pub mod latency;
 pub mod quantize;
+pub mod staircase;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use kolibri::{Level, Parallel, Rayon, Serial, kernels::Kernels};
-use kolibri_zoo::{model::directory, photo};
+use kolibri_zoo::{
+    calibrate::{Ranges, observe},
+    model::{Model, directory},
+    networks, photo,
+    quantize::quantize,
+    quantized::QuantizedModel,
+    random::Random,
+};
 use serde_json::Value;
 use std::{
     io::{ErrorKind, Write},
@@ -36,15 +46,35 @@ pub struct Common {
 impl Common {
     /// The kernels of the level asked for.
     pub fn kernels(&self) -> Result<&'static Kernels> {
-        // Even where a level is named: a misspelt KOLIBRI_ISA must not pass in silence.
-        let selected = Level::selected()?;
-        let Some(name) = &self.level else { return Ok(selected) };
-        let names = |levels: &mut dyn Iterator<Item = Level>| levels.map(Level::name).collect::<Vec<_>>().join(" ");
-        let Some(level) = Level::from_name(name) else {
-            bail!("unknown level '{name}', known are {}", names(&mut Level::ALL.iter().copied()));
-        };
-        let missing = || anyhow!("this CPU lacks level '{name}', it has {}", names(&mut Level::available()));
-        level.kernels().ok_or_else(missing)
+        kernels(self.level.as_deref())
+    }
+
+    /// A network with its weights or, where there are none, with those of a seed.
+    pub fn model(&self, name: &str) -> Result<Model> {
+        if self.has_weights(name)? {
+            Model::load(&self.models(), name)
+        } else {
+            Ok(Model::seeded(&networks::graph(name)?))
+        }
+    }
+
+    /// The same in bytes.
+    pub fn quantized(
+        &self,
+        model: &Model,
+        kernels: &'static Kernels,
+        parallel: &dyn Parallel,
+    ) -> Result<QuantizedModel> {
+        let name = &model.graph.name;
+        if self.has_weights(name)? {
+            return QuantizedModel::load(&self.models(), &QuantizedModel::path(&self.models(), name), name);
+        }
+        let inputs = [Random::default().values(model.graph.input.iter().product())];
+        Ok(quantize(model, &observe(model, &inputs, kernels, parallel, || {})?, Ranges::MinMax))
+    }
+
+    fn has_weights(&self, name: &str) -> Result<bool> {
+        Ok(Model::known(&self.models())?.iter().any(|known| known == name))
     }
 
     pub fn models(&self) -> PathBuf {
@@ -67,6 +97,19 @@ impl Common {
         }
         rayon::ThreadPoolBuilder::new().num_threads(self.threads()).build()?.install(|| f(&Rayon))
     }
+}
+
+/// The kernels of a level; without one those of the best.
+pub fn kernels(level: Option<&str>) -> Result<&'static Kernels> {
+    // Even where a level is named: a misspelt KOLIBRI_ISA must not pass in silence.
+    let selected = Level::selected()?;
+    let Some(name) = level else { return Ok(selected) };
+    let names = |levels: &mut dyn Iterator<Item = Level>| levels.map(Level::name).collect::<Vec<_>>().join(" ");
+    let Some(level) = Level::from_name(name) else {
+        bail!("unknown level '{name}', known are {}", names(&mut Level::ALL.iter().copied()));
+    };
+    let missing = || anyhow!("this CPU lacks level '{name}', it has {}", names(&mut Level::available()));
+    level.kernels().ok_or_else(missing)
 }
 
 /// Prints; a reader that has seen enough, such as `head`, is no error.

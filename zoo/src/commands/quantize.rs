@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     report.tables.push(layers(&quantized, &comparison));
     report.tables.push(photos_table(&paths, &comparison));
     let (mean, least) = comparison.cosines();
-    report.fact("network", Cell::text(&model.name));
+    report.fact("network", Cell::text(&model.graph.name));
     report.fact("ranges", Cell::text(arguments.ranges.to_string()));
     report.fact("f32 bytes", Cell::number(model.parameter_bytes() as f64, 0));
     report.fact("int8 bytes", Cell::number(file.len() as f64, 0));
@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn layers(quantized: &QuantizedModel, comparison: &Comparison) -> Table {
     let columns = &["layer", "op", "shape", "snr dB", "output scale", "zero point"];
     let mut table = Table::new("layers, signal to noise of their outputs", columns);
-    for (i, (layer, &snr)) in quantized.layers.iter().zip(&comparison.snr).enumerate() {
+    for (i, (layer, &snr)) in quantized.graph.layers.iter().zip(&comparison.snr).enumerate() {
         let output = quantized.output(i);
         table.row([
             Cell::text(&layer.name),

@@ -7,8 +7,11 @@
 use super::{QuantizedModel, QuantizedParameters};
 use crate::{
     calibrate::Ranges,
+    graph::Graph,
     layer::Layer,
-    model::{Structure, tensor},
+    model::{Preprocess, preprocess, tensor},
+    networks,
+    simplify::simplify,
 };
 use anyhow::{Context, Result, anyhow, ensure};
 use kolibri::QuantParams;
@@ -45,9 +48,10 @@ impl QuantizedModel {
     /// # Errors
     /// None that a network that was loaded or quantised would cause.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let about = About { format: FORMAT, network: self.name.clone(), ranges: self.ranges };
+        let about = About { format: FORMAT, network: self.graph.name.clone(), ranges: self.ranges };
         let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(&about)?)]);
-        let layers = self.layers.iter().zip(&self.parameters).filter(|(_, parameters)| !parameters.weights.is_empty());
+        let layers =
+            self.graph.layers.iter().zip(&self.parameters).filter(|(_, parameters)| !parameters.weights.is_empty());
         let tensors: Vec<Tensor> = layers.flat_map(of_layer).chain(of_activations(&self.activations)).collect();
         let views =
             tensors.iter().map(|(name, dtype, shape, data)| Ok((name, TensorView::new(*dtype, shape.clone(), data)?)));
@@ -59,23 +63,23 @@ impl QuantizedModel {
     /// # Errors
     /// A file that is missing, is broken, is of another format or network, or does not fit the layers.
     pub fn load(models: &Path, path: &Path, name: &str) -> Result<Self> {
-        let structure = Structure::load(models, name)?;
-        let load = || Self::from_bytes(&fs::read(path)?, structure, name);
+        let preprocess = preprocess(models, name)?;
+        let (graph, _) = simplify(&networks::graph(name)?, Vec::new());
+        let load = || Self::from_bytes(&fs::read(path)?, graph, preprocess);
         load().with_context(|| format!("{}", path.display()))
     }
 
-    fn from_bytes(bytes: &[u8], structure: Structure, name: &str) -> Result<Self> {
+    fn from_bytes(bytes: &[u8], graph: Graph, preprocess: Preprocess) -> Result<Self> {
         let (_, metadata) = SafeTensors::read_metadata(bytes)?;
         let tensors = SafeTensors::deserialize(bytes)?;
         let about = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
         let about = about.with_context(|| format!("no network in bytes: its metadata has no entry '{KEY}'"))?;
         let About { format, network, ranges } = serde_json::from_str(about).context("metadata")?;
         ensure!(format == FORMAT, "format {format}: only {FORMAT} is known");
-        ensure!(network == name, "expected the network '{name}', got '{network}'");
-        let Structure { preprocess, layers } = structure;
-        let parameters = layers.iter().map(|layer| parameters(&tensors, layer)).collect::<Result<_>>()?;
-        let activations = activations(&tensors, layers.len() + 1)?;
-        Ok(QuantizedModel { name: network, ranges, preprocess, layers, parameters, activations })
+        ensure!(network == graph.name, "expected the network '{}', got '{network}'", graph.name);
+        let parameters = graph.layers.iter().map(|layer| parameters(&tensors, layer)).collect::<Result<_>>()?;
+        let activations = activations(&tensors, graph.values())?;
+        Ok(QuantizedModel { ranges, preprocess, graph, parameters, activations })
     }
 }
 

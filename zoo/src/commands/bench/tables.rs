@@ -5,10 +5,15 @@ use kolibri_zoo::{
     report::{Cell, Table},
 };
 
-/// A measured layer.
+/// A measured layer, or several that one operator does.
 pub struct Line {
     name: String,
+    /// Of the first.
     pub shape: Shape,
+    pub class: Class,
+    op: String,
+    describe: String,
+    flops: f64,
     count: usize,
     pub seconds: Seconds,
     kernels: Vec<&'static str>,
@@ -23,17 +28,34 @@ pub struct Seconds {
 }
 
 impl Line {
-    pub fn new(layer: &Layer, count: usize, seconds: Seconds, kernels: Vec<&'static str>, note: &'static str) -> Line {
-        Line { name: layer.name.clone(), shape: layer.shape, count, seconds, kernels, note }
+    pub fn new(
+        layers: &[Layer],
+        count: usize,
+        seconds: Seconds,
+        kernels: Vec<&'static str>,
+        note: &'static str,
+    ) -> Line {
+        let (shape, name) = (layers[0].shape, layers[0].name.clone());
+        let class = if layers.len() == 1 { shape.class() } else { Class::Fused };
+        let op = layers.iter().map(|layer| layer.shape.op_name()).collect::<Vec<_>>().join(" ");
+        let describe = match layers {
+            [layer] => layer.shape.describe(),
+            _ => {
+                let through = layers.iter().map(|layer| format!(" -> {}", layer.shape.cout));
+                format!("{}x{}x{}{}", shape.hin, shape.win, shape.cin, through.collect::<String>())
+            }
+        };
+        let flops = layers.iter().map(|layer| layer.shape.flops()).sum();
+        Line { name, shape, class, op, describe, flops, count, seconds, kernels, note }
     }
 
     /// Without a measurement.
     pub fn absent(layer: &Layer, count: usize, why: &'static str) -> Line {
-        Line::new(layer, count, Seconds { f32: f64::NAN, int8: f64::NAN }, Vec::new(), why)
+        Line::new(std::slice::from_ref(layer), count, Seconds { f32: f64::NAN, int8: f64::NAN }, Vec::new(), why)
     }
 
     fn is_depthwise(&self, k: usize) -> bool {
-        self.shape.class() == Class::Depthwise && self.shape.k == k
+        self.class == Class::Depthwise && self.shape.k == k
     }
 }
 
@@ -76,12 +98,12 @@ pub fn layers(name: &str, lines: &[Line], peaks: &Peaks) -> Table {
     for line in lines {
         let mut row = vec![
             Cell::text(&line.name),
-            Cell::text(line.shape.op_name()),
-            Cell::text(line.shape.describe()),
+            Cell::text(&line.op),
+            Cell::text(&line.describe),
             Cell::number(line.count as f64, 0),
         ];
         row.extend(peaks.times(line.seconds));
-        row.extend(peaks.cells(line.shape.flops(), line.seconds));
+        row.extend(peaks.cells(line.flops, line.seconds));
         row.extend([Cell::text(line.kernels.join(" ")), Cell::text(line.note)]);
         table.row(row);
     }
@@ -105,7 +127,7 @@ pub fn classes(lines: &[Line], peaks: &Peaks) -> Table {
             let count = line.count as f64;
             let Seconds { f32, int8 } = line.seconds;
             let seconds = Seconds { f32: seconds.f32 + count * f32, int8: seconds.int8 + count * int8 };
-            (layers + line.count, flops + count * line.shape.flops(), seconds)
+            (layers + line.count, flops + count * line.flops, seconds)
         })
     };
     let of_all = |seconds: Seconds| if peaks.int8.is_some() { seconds.int8 } else { seconds.f32 };
@@ -118,7 +140,7 @@ pub fn classes(lines: &[Line], peaks: &Peaks) -> Table {
         table.row(row);
     };
     for class in Class::ALL {
-        let of_class = sum(&|line| line.shape.class() == class);
+        let of_class = sum(&|line| line.class == class);
         if of_class.0 > 0 {
             row(class.name(), of_class);
         }
