@@ -134,12 +134,18 @@ const AVX512VNNI: Level = Level {
     variant: "Avx512Vnni",
     features: &["avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"],
     base: Some("avx512"),
-    int8: Int8 { element: 1, spare: 0, dw_registers: 4, dw_narrower: &["avx512vnni_half", "avx2"], ..AVX512.int8 },
+    int8: Int8 { element: 1, spare: 0, dw_registers: 4, dw_narrower: &["avx512vnni_half"], ..AVX512.int8 },
     ..AVX512
 };
 
-const AVX512VNNI_HALF: Level =
-    Level { name: "avx512vnni_half", variant: "", base: Some("avx512vnni"), lanes: 8, ..AVX512VNNI };
+const AVX512VNNI_HALF: Level = Level {
+    name: "avx512vnni_half",
+    variant: "",
+    base: Some("avx512vnni"),
+    lanes: 8,
+    int8: Int8 { dw_narrower: &[], ..AVX512VNNI.int8 },
+    ..AVX512VNNI
+};
 
 const AMX: Level = Level {
     name: "amx",

@@ -13,7 +13,7 @@ use kolibri::{ConvGeometry, Padding};
 
 #[test]
 fn a_chain_is_its_convolutions() {
-    quickcheck(400, |seed: Seed| chain_cases::chain(&mut Rng::new(seed.0), Place::Heap));
+    quickcheck(200, |seed: Seed| chain_cases::chain(&mut Rng::new(seed.0), Place::Heap));
 }
 
 /// Expansion where there is one, filter, projection.

@@ -1,6 +1,6 @@
 //! Depthwise convolution of bytes: a row of outputs at a time, channels in blocks of the widths that the level has.
 
-use super::{ring::Ring, taps::Taps};
+use super::{bytes::copy_runs, ring::Ring, taps::Taps};
 use crate::{
     ConvGeometry,
     geometry::Placed,
@@ -180,10 +180,8 @@ impl Depthwise {
                         }
                         let ptr = copies.wrapping_add(iy % k * placed.w * self.pitch());
                         let copy = Raw { ptr, pixel_stride: self.pitch(), ..pixels };
-                        for i in 0..placed.w {
-                            // A pixel of the row, and the copy's room for it.
-                            flip(pixels.pixel(i), copy.pixel(i), x.c, self.flip_in);
-                        }
+                        // The pixels of the row, and the copy's room for them.
+                        copy_runs((pixels.ptr, x.pixel_stride), (ptr, self.pitch()), x.c, placed.w, self.flip_in);
                         copy
                     })
                 }
@@ -234,16 +232,6 @@ impl Depthwise {
             }
         }
     }
-}
-
-/// Copies bytes with some of their bits flipped.
-///
-/// # Safety
-/// `len` bytes of each, apart.
-pub(crate) unsafe fn flip(from: *const u8, to: *mut u8, len: usize, bits: u8) {
-    // SAFETY: as promised by the caller.
-    let (from, to) = unsafe { (core::slice::from_raw_parts(from, len), core::slice::from_raw_parts_mut(to, len)) };
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = from ^ bits);
 }
 
 /// `channels`, but at least the narrowest block.

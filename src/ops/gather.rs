@@ -1,5 +1,6 @@
 //! Rows of A for products of bytes: the taps of each output pixel side by side, in the form that the level multiplies.
 
+use super::bytes::copy_runs;
 use crate::{
     ConvGeometry,
     geometry::Placed,
@@ -114,14 +115,15 @@ impl Gather<'_> {
                     if iy < placed.h && merged && inside.contains(&ox) {
                         // Where it overflows there is no second output.
                         let step = window.stride[1].wrapping_mul(self.x.pixel_stride);
-                        copy_runs(pixel(start(ox)), step, at(ox), self.values(), kw * cin, runs - ox);
+                        let to = (at(ox), self.values());
+                        copy_runs((pixel(start(ox)), step), to, kw * cin, runs - ox, 0);
                         ox = runs;
                         continue;
                     }
                     for kx in 0..kw {
                         let (ix, at) = (start(ox).wrapping_add(kx * window.dilation[1]), at(ox).add(kx * cin));
                         if iy < placed.h && ix < placed.w {
-                            at.copy_from_nonoverlapping(pixel(ix), cin);
+                            copy_runs((pixel(ix), 0), (at, 0), cin, 1, 0);
                         } else {
                             at.write_bytes(self.zero, cin);
                         }
@@ -140,26 +142,8 @@ impl Gather<'_> {
             if self.kernels.int8.element == 2 {
                 self.kernels.widen_i8[0].run(&WidenI8 { input: from, out: to.cast(), len, flip });
             } else {
-                super::depthwise_i8::flip(from, to, len, flip);
+                copy_runs((from, 0), (to, 0), len, 1, flip);
             }
         }
-    }
-}
-
-/// Copies `runs` runs of `len` bytes. Short ones in two parts that may overlap, since a call costs more than they do.
-unsafe fn copy_runs(mut from: *const u8, from_step: usize, mut to: *mut u8, to_step: usize, len: usize, runs: usize) {
-    for _ in 0..runs {
-        // SAFETY: `len` bytes each, by the caller's promise.
-        unsafe {
-            if (8..=16).contains(&len) {
-                let (head, tail) =
-                    (from.cast::<u64>().read_unaligned(), from.add(len - 8).cast::<u64>().read_unaligned());
-                to.cast::<u64>().write_unaligned(head);
-                to.add(len - 8).cast::<u64>().write_unaligned(tail);
-            } else {
-                to.copy_from_nonoverlapping(from, len);
-            }
-        }
-        (from, to) = (from.wrapping_add(from_step), to.wrapping_add(to_step));
     }
 }

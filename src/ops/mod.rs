@@ -1,5 +1,6 @@
 //! The operators: they check, pack, choose kernels and cut the work into tasks.
 
+mod bytes;
 mod chain;
 mod check;
 mod conv2d;

@@ -1,6 +1,9 @@
 //! Permutations: channel shuffle, and the change between NCHW and NHWC.
 
-use super::{Scratch, check_layout, check_pointwise, check_shuffle, check_shuffle_nchw, check_slice_apart, run_parts};
+use super::{
+    Scratch, bytes::copy_runs, check_layout, check_pointwise, check_shuffle, check_shuffle_nchw, check_slice_apart,
+    run_parts,
+};
 use crate::{
     Error, Image, ImageMut, Level, Parallel, Workspace,
     error::non_zero,
@@ -109,37 +112,12 @@ pub fn copy<T: Element>(x: Image<'_, T>, y: ImageMut<'_, T>, parallel: &dyn Para
     let (x, y) = (x.raw(), y.raw());
     let mut nothing = Workspace::default();
     run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
-        for pixel in pixels {
-            // SAFETY: a pixel of each image, which have as many channels and are apart.
-            unsafe { copy_bytes(x.pixel(pixel).cast(), y.pixel(pixel).cast(), y.c * size_of::<T>()) };
-        }
+        let size = size_of::<T>();
+        let [from, to] = [&x, &y].map(|raw| (raw.pixel(pixels.start).cast::<u8>(), raw.pixel_stride * size));
+        // SAFETY: pixels of each image, which have as many channels and are apart.
+        unsafe { copy_runs((from.0, from.1), to, y.c * size, pixels.len(), 0) };
     });
     Ok(())
-}
-
-/// Copies what is mostly a few registers: a call for each pixel would be most of the work.
-///
-/// # Safety
-/// `from` is valid for reads of `len` bytes, `to` for writes, and they are apart.
-#[inline(always)]
-unsafe fn copy_bytes(from: *const u8, to: *mut u8, len: usize) {
-    // The last chunk overlaps the one before it.
-    macro_rules! chunks {
-        ($chunk:ty) => {{
-            const SIZE: usize = size_of::<$chunk>();
-            for at in (0..len - SIZE).step_by(SIZE).chain([len - SIZE]) {
-                // SAFETY: as promised by the caller: a chunk within the bytes.
-                unsafe { to.add(at).cast::<$chunk>().write_unaligned(from.add(at).cast::<$chunk>().read_unaligned()) };
-            }
-        }};
-    }
-    match len {
-        32.. => chunks!([u64; 4]),
-        8.. => chunks!(u64),
-        4.. => chunks!(u32),
-        // SAFETY: as promised by the caller.
-        _ => (0..len).for_each(|at| unsafe { *to.add(at) = *from.add(at) }),
-    }
 }
 
 /// `y[n, h, w, c] = x[n][c][h][w]`: an image arrives from a framework that has planes.

@@ -306,11 +306,16 @@ pub unsafe fn load_bytes_n(p: *const u8, n: usize) -> Bytes {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn store_bytes_n(p: *mut u8, x: Bytes, n: usize) {
-    let mut bytes = [0u8; 32];
-    // SAFETY: 32 bytes of the array, and `min(n, 32)` bytes, by the contract of the kernel's argument.
+    let half = |x| {
+        let mut bytes = [0u8; 16];
+        // SAFETY: 16 bytes of the array.
+        unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), x) };
+        u128::from_le_bytes(bytes)
+    };
+    // SAFETY: `min(n, 32)` bytes, by the contract of the kernel's argument.
     unsafe {
-        store_bytes(bytes.as_mut_ptr(), x);
-        p.copy_from_nonoverlapping(bytes.as_ptr(), n.min(32));
+        part::store(p, half(_mm256_castsi256_si128(x)), n);
+        part::store(p.wrapping_add(16), half(_mm256_extracti128_si256::<1>(x)), n.saturating_sub(16));
     }
 }
 
