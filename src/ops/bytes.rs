@@ -55,6 +55,7 @@ mod tests {
         for len in 0..200 {
             let from: Vec<u8> = (0..=len).map(|i| i as u8).collect();
             let mut to = [0xa5; 600];
+            // SAFETY: two runs of each, of different arrays.
             unsafe { copy_runs((from.as_ptr(), 1), (to.as_mut_ptr().add(1), 300), len, 2, 0x80) };
             for (run, to) in to.chunks(300).enumerate() {
                 assert!(to[..1] == [0xa5] && to[1 + len..].iter().all(|&x| x == 0xa5), "{len}");
