@@ -1,4 +1,4 @@
-//! The file of a network of bytes: one safetensors file, which the network's `layers.json` completes.
+//! The file of a network of bytes: one safetensors file, which the network's graph completes.
 //!
 //! For each layer with weights `<layer>.weight` (I8, the layout of the f32 weights), `<layer>.weight_scale` (F32, of each
 //! output channel) and `<layer>.bias` (I32); and `activation.scale` (F32) and `activation.zero_point` (U8) of the input
