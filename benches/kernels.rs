@@ -139,6 +139,7 @@ fn gemm_args(o: &mut Operands, lanes: usize, cols: usize, panels: usize, tiles: 
         tiles,
         b: o.b.as_ptr(),
         panel_len: (K + 1) * cols * lanes,
+        ahead: false,
         panels,
         panel_columns: cols * lanes,
         c: o.out.as_mut_ptr(),
@@ -246,6 +247,7 @@ fn gemm_i8_args(kernels: &Kernels, o: &mut Operands, cols: usize, tiles: usize) 
         tiles,
         b: o.b.as_ptr().cast(), // scales of 0.5 among them
         panel_len: (k + 8) * columns,
+        ahead: false,
         panels: 1,
         panel_columns: columns,
         c: o.out.as_mut_ptr().cast(),

@@ -15,7 +15,7 @@
 //! ```
 //! Each C is one chain over k in ascending order: no sum is ever split, so the bits are those of the reference.
 
-use super::{Family, Kernel, kernel_head, level::Level, writer::Writer};
+use super::{Family, Kernel, kernel_head, level::Level, prefetch, prefetch_panel, prefetch_tile, writer::Writer};
 
 pub fn emit_all(w: &mut Writer, level: &Level) -> Family {
     let mut kernels = Vec::new();
@@ -37,8 +37,11 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
     w.line("let (lo, hi) = (v::splat(p.min), v::splat(p.max));");
     w.open("for panel in 0..p.panels");
     w.line("let (mut rows, mut c) = (p.rows, unsafe { p.c.add(panel * p.panel_columns) });");
+    w.line("let head = unsafe { p.b.add(panel * p.panel_len) };");
+    prefetch_panel(w);
     w.open("for _ in 0..p.tiles");
-    w.line("let mut b = unsafe { p.b.add(panel * p.panel_len) };");
+    prefetch_tile(w);
+    w.line("let mut b = head;");
     for j in 0..cols {
         w.line(format!("let mut c0_{j} = unsafe {{ v::load(b.add({})) }};", j * lanes));
     }
@@ -95,6 +98,7 @@ fn k_loop(w: &mut Writer, level: &Level, mr: usize, cols: usize, step: usize) {
         }
     }
     w.line(format!("b = unsafe {{ b.add({}) }};", step * nr));
+    prefetch(w);
     w.line(format!("k += {step};"));
     w.close();
 }

@@ -16,7 +16,7 @@
 //! Where a product is one of small matrices, a register of A holds a pair of rows, one of B half as many columns, and one
 //! of c both rows of those; they part when they are stored.
 
-use super::{Family, Kernel, kernel_head, level::Level, writer::Writer};
+use super::{Family, Kernel, kernel_head, level::Level, prefetch, prefetch_panel, prefetch_tile, writer::Writer};
 
 pub fn emit_all(w: &mut Writer, level: &Level) -> Family {
     let mut kernels = Vec::new();
@@ -41,7 +41,9 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
     w.line("let (mut a, mut c) = (p.a, p.c.wrapping_add(panel * p.panel_columns));");
     w.line("let mut sums = p.sums.wrapping_add(panel * p.panel_columns);");
     w.line("let head = unsafe { p.b.add(panel * p.panel_len) };");
+    prefetch_panel(w);
     w.open("for _ in 0..p.tiles");
+    prefetch_tile(w);
     w.line(format!("let mut b = unsafe {{ head.add({}) }};", 8 * nr));
     for j in 0..cols {
         let bias = format!("unsafe {{ v::load_i32(head.add({}).cast()) }}", 4 * j * lanes);
@@ -123,6 +125,7 @@ fn k_loop(w: &mut Writer, level: &Level, mr: usize, rows: usize, width: usize, s
         }
     }
     w.line(format!("b = unsafe {{ b.add({}) }};", step * width * register));
+    prefetch(w);
     w.line(format!("k += {};", step * int8.unit));
     w.close();
 }

@@ -95,6 +95,7 @@ mod isa;
 pub mod kernels;
 mod ops;
 mod pack;
+mod packed;
 mod parallel;
 mod quant;
 #[cfg(feature = "std")]
@@ -110,6 +111,7 @@ pub use ops::{
     Activate, Add, Chain, ChannelShuffle, Concat, Conv2d, FullyConnected, Fusion, Lookup, Pool2d, SqueezeExcite,
     SqueezeExciteQuantization, copy, nchw_to_nhwc, nhwc_to_nchw,
 };
+pub use packed::{PackedWeights, join_weights};
 #[cfg(feature = "rayon")]
 pub use parallel::Rayon;
 pub use parallel::{Parallel, Serial};

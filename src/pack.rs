@@ -2,60 +2,11 @@
 
 use crate::{
     kernels::{DwI8, Int8, Kernels},
+    packed::{Packed, Packing},
     tensor::Raw,
 };
 use alloc::vec::Vec;
 use core::ops::Range;
-
-/// One cache line, so that packed rows begin on lines.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
-/// Packed weights: zeros, or what it was filled with, where nothing was written.
-pub(crate) struct Packed {
-    lines: Vec<Line>,
-}
-
-impl Packed {
-    /// Room for so many bytes.
-    pub fn new(bytes: usize) -> Self {
-        Packed { lines: alloc::vec![Line([0; 64]); bytes.div_ceil(64)] }
-    }
-
-    /// Room for so many f32 values.
-    pub fn f32(len: usize) -> Self {
-        Packed::new(len * size_of::<f32>())
-    }
-
-    /// So many bytes of that value.
-    pub fn filled(bytes: usize, value: u8) -> Self {
-        Packed { lines: alloc::vec![Line([value; 64]); bytes.div_ceil(64)] }
-    }
-
-    pub fn bytes(&self) -> usize {
-        size_of_val(&self.lines[..])
-    }
-
-    pub fn as_ptr<T>(&self) -> *const T {
-        self.lines.as_ptr().cast()
-    }
-
-    fn put<const N: usize>(&mut self, at: usize, bytes: [u8; N]) {
-        for (i, byte) in bytes.into_iter().enumerate() {
-            self.lines[(at + i) / 64].0[(at + i) % 64] = byte;
-        }
-    }
-
-    fn put_f32(&mut self, at: usize, value: f32) {
-        self.put(at * size_of::<f32>(), value.to_ne_bytes());
-    }
-
-    /// A weight in a unit.
-    fn put_i8(&mut self, at: usize, element: usize, value: i8) {
-        if element == 1 { self.put(at, value.to_ne_bytes()) } else { self.put(at, i16::from(value).to_ne_bytes()) }
-    }
-}
 
 /// How the columns of one group are cut into panels.
 ///
@@ -170,7 +121,7 @@ impl Panels {
     }
 
     /// Packs one group at `at`: `value(0, column)` is the bias, `value(1 + k, column)` a weight.
-    pub fn pack_f32(&self, into: &mut Packed, at: usize, value: impl Fn(usize, usize) -> f32) {
+    pub fn pack_f32(&self, into: &mut Packing, at: usize, value: impl Fn(usize, usize) -> f32) {
         self.each(|panel, starts| {
             for (row, (j, &start)) in (0..self.column).flat_map(|row| starts.iter().enumerate().map(move |s| (row, s)))
             {
@@ -184,7 +135,7 @@ impl Panels {
     pub fn pack_i8(
         &self,
         int8: &Int8,
-        into: &mut Packed,
+        into: &mut Packing,
         at: usize,
         k: usize,
         head: impl Fn(usize) -> (i32, f32),
@@ -220,7 +171,7 @@ pub(crate) fn pack_depthwise(
 ) -> Packed {
     let lanes = kernels.lanes;
     let blocks = channels.div_ceil(lanes);
-    let mut packed = Packed::f32(blocks * lanes * (taps + 1));
+    let mut packed = Packing::f32(blocks * lanes * (taps + 1));
     for block in 0..blocks {
         let start = (block * lanes).min(channels.saturating_sub(lanes));
         for row in 0..=taps {
@@ -229,14 +180,14 @@ pub(crate) fn pack_depthwise(
             }
         }
     }
-    packed
+    packed.done()
 }
 
 /// Packs one block of depthwise weights at the byte `at`: `head(channel)` are bias and scale, `weight(product, i, channel)`
 /// the weight of row i of a product; channels from `channels` on are left zero.
 pub(crate) fn pack_depthwise_i8(
     dw: &DwI8,
-    into: &mut Packed,
+    into: &mut Packing,
     at: usize,
     channels: usize,
     products: usize,

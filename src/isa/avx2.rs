@@ -76,6 +76,13 @@ pub unsafe fn splat_at(p: *const f32) -> F32 {
     unsafe { _mm256_broadcast_ss(&*p) }
 }
 
+/// Asks for the line at `p`, wherever that is, to be in L2.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn prefetch(p: *const u8) {
+    _mm_prefetch::<_MM_HINT_T1>(p.cast())
+}
+
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub fn add(a: F32, b: F32) -> F32 {

@@ -2,7 +2,7 @@
 
 mod int8;
 
-use core::arch::aarch64::*;
+use core::arch::{aarch64::*, asm};
 pub use int8::*;
 
 pub type F32 = float32x4_t;
@@ -66,6 +66,14 @@ pub fn splat(x: f32) -> F32 {
 pub unsafe fn splat_at(p: *const f32) -> F32 {
     // SAFETY: one value, by the contract of the kernel's argument.
     unsafe { vld1q_dup_f32(p) }
+}
+
+/// Asks for the line at `p`, wherever that is, to be in L2.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn prefetch(p: *const u8) {
+    // SAFETY: a prefetch never faults.
+    unsafe { asm!("prfm pldl2keep, [{p}]", p = in(reg) p, options(nostack, preserves_flags, readonly)) }
 }
 
 #[inline]

@@ -29,6 +29,8 @@ pub struct GemmF32 {
     pub b: *const f32,
     /// Values from a panel of B to the next.
     pub panel_len: usize,
+    /// Whether to prefetch as many bytes as a panel has from behind each, whatever lies there.
+    pub ahead: bool,
     /// Panels.
     pub panels: usize,
     /// Values from a panel of C to the next.

@@ -4,7 +4,11 @@ mod cost;
 mod plan;
 
 use super::{ConvPath, Scratch, check_chain, parts, run_parts};
-use crate::{Conv2d, Element, Error, Image, ImageMut, Parallel, Workspace, detect, error::product};
+use crate::{
+    Conv2d, Element, Error, Image, ImageMut, Parallel, Workspace, detect,
+    error::product,
+    packed::{Packed, Visit},
+};
 use alloc::vec::Vec;
 use plan::{MOST, Plan, Run};
 
@@ -59,6 +63,12 @@ pub enum Fusion {
     Always,
     /// In strips of as many rows of the output, or fewer.
     Strips(usize),
+}
+
+impl<T: Element> Visit for Chain<T> {
+    fn visit(&mut self, f: &mut dyn FnMut(&mut Packed)) {
+        self.convs.iter_mut().for_each(|conv| conv.visit(f));
+    }
 }
 
 impl<T: Element> Chain<T> {

@@ -5,6 +5,7 @@ use crate::{
     ConvGeometry, Error, Image, ImageMut, Parallel, Quantized, Workspace,
     error::product,
     geometry::Placed,
+    packed::{Packed, Visit},
     tensor::{Element, Raw},
 };
 use alloc::vec::Vec;
@@ -39,8 +40,11 @@ pub trait ConvPath<T> {
     /// Pieces into which the work on `n` images can be cut.
     fn units(&self, n: usize, placed: &Placed) -> Result<usize, Error>;
 
-    /// Bytes of weights as the kernels read them.
-    fn packed_bytes(&self) -> usize;
+    /// Weights as the kernels read them.
+    fn packed(&self) -> &Packed;
+
+    /// The same, to be moved.
+    fn packed_mut(&mut self) -> &mut Packed;
 
     /// Whether a residual can be added.
     fn check_residual(&self) -> Result<(), Error>;
@@ -83,6 +87,12 @@ impl<T: Quantized> Images<'_, T> {
     }
 }
 
+impl<T: Element> Visit for Conv2d<T> {
+    fn visit(&mut self, f: &mut dyn FnMut(&mut Packed)) {
+        f(self.path.packed_mut());
+    }
+}
+
 impl<T: Element> Conv2d<T> {
     pub(crate) fn new(geometry: ConvGeometry, path: T::Conv) -> Self {
         Conv2d { geometry, path }
@@ -122,7 +132,7 @@ impl<T: Element> Conv2d<T> {
 
     /// Bytes that weights and biases take as this level's kernels read them: what the operator keeps, and `run` reads.
     pub fn packed_bytes(&self) -> usize {
-        self.path.packed_bytes()
+        self.path.packed().bytes()
     }
 
     /// The geometry was checked at creation.

@@ -10,8 +10,12 @@ use super::{
     taps::Taps,
 };
 use crate::{
-    Activation, ConvGeometry, Error, Level, Parallel, Weights, error::product, geometry::Placed, kernels::Kernels,
-    pack::Packed, tensor::Raw,
+    Activation, ConvGeometry, Error, Level, Parallel, Weights,
+    error::product,
+    geometry::Placed,
+    kernels::Kernels,
+    packed::{Packed, Packing},
+    tensor::Raw,
 };
 use alloc::{boxed::Box, vec::Vec};
 use core::ops::Range;
@@ -90,7 +94,7 @@ impl Conv2d<f32> {
                     Some(k) => *weights.at(&g, o, k % cin, k / cin / kw, k / cin % kw),
                 }
             });
-            Path::Gemm(Box::new(gemm), Packed::f32(g.cin * kw))
+            Path::Gemm(Box::new(gemm), Packing::f32(g.cin * kw).done())
         };
         Ok(Conv2d::new(g, ConvF32 { kernels, geometry: g, activation, path }))
     }
@@ -163,10 +167,17 @@ impl ConvPath<f32> for ConvF32 {
         }
     }
 
-    fn packed_bytes(&self) -> usize {
+    fn packed(&self) -> &Packed {
         match &self.path {
-            Path::Depthwise(depthwise) => depthwise.packed.bytes(),
-            Path::Gemm(gemm, _) => gemm.packed.bytes(),
+            Path::Depthwise(depthwise) => &depthwise.packed,
+            Path::Gemm(gemm, _) => &gemm.packed,
+        }
+    }
+
+    fn packed_mut(&mut self) -> &mut Packed {
+        match &mut self.path {
+            Path::Depthwise(depthwise) => &mut depthwise.packed,
+            Path::Gemm(gemm, _) => &mut gemm.packed,
         }
     }
 

@@ -13,6 +13,7 @@ use crate::{
     error::product,
     geometry::Placed,
     kernels::{Kernels, RequantiseI8},
+    packed::Packed,
     quant::{Quantization, Quantized, Requantizer, Rescale, Ties},
     tensor::Raw,
 };
@@ -328,10 +329,17 @@ impl<T: Quantized> ConvPath<T> for ConvI8 {
         }
     }
 
-    fn packed_bytes(&self) -> usize {
+    fn packed(&self) -> &Packed {
         match &self.path {
-            Path::Depthwise(depthwise) => depthwise.packed.bytes(),
-            Path::Gemm(gemm) => gemm.packed.bytes(),
+            Path::Depthwise(depthwise) => &depthwise.packed,
+            Path::Gemm(gemm) => &gemm.packed,
+        }
+    }
+
+    fn packed_mut(&mut self) -> &mut Packed {
+        match &mut self.path {
+            Path::Depthwise(depthwise) => &mut depthwise.packed,
+            Path::Gemm(gemm) => &mut gemm.packed,
         }
     }
 

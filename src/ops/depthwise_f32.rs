@@ -5,7 +5,8 @@ use crate::{
     ConvGeometry,
     geometry::Placed,
     kernels::{DW_ROWS, DwConvF32, Kernels, TAPS_PIXELS},
-    pack::{Packed, pack_depthwise},
+    pack::pack_depthwise,
+    packed::{Packed, Packing},
     tensor::Raw,
 };
 use core::ops::Range;
@@ -27,7 +28,7 @@ impl Depthwise {
     /// `value(0, channel)` is the bias, `value(1 + tap, channel)` a weight.
     pub fn new(kernels: &'static Kernels, geometry: ConvGeometry, value: impl Fn(usize, usize) -> f32) -> Self {
         let packed = pack_depthwise(kernels, geometry.cin, geometry.taps(), value);
-        Depthwise { kernels, geometry, packed, zeros: Packed::f32(geometry.cin) }
+        Depthwise { kernels, geometry, packed, zeros: Packing::f32(geometry.cin).done() }
     }
 
     /// Kernel size and stride with a kernel of their own.

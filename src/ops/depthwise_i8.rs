@@ -5,7 +5,8 @@ use crate::{
     ConvGeometry,
     geometry::Placed,
     kernels::{DW_ROWS, DwConvI8, DwI8, Kernels},
-    pack::{Packed, pack_depthwise_i8},
+    pack::pack_depthwise_i8,
+    packed::{Packed, Packing},
     quant::Output,
     tensor::Raw,
 };
@@ -79,8 +80,8 @@ impl Depthwise {
             }
         }
         // The kernels for any taps flip as they read.
-        let zeros = Packed::filled(pitch(kernels.dw_i8, geometry.cin), if own { zero ^ flip_in } else { zero });
-        let mut packed = Packed::new(bytes);
+        let zeros = Packing::filled(pitch(kernels.dw_i8, geometry.cin), if own { zero ^ flip_in } else { zero }).done();
+        let mut packed = Packing::new(bytes);
         for Piece { dw, channels, at } in &pieces {
             let (g, block, products) = (dw.int8.values(), dw.channels(), products(dw));
             for (i, start) in channels.clone().step_by(block).enumerate() {
@@ -98,12 +99,12 @@ impl Depthwise {
                 pack_depthwise_i8(dw, &mut packed, at, left, products, |channel| head(start + channel), weight);
             }
         }
-        Depthwise { dw_i8: kernels.dw_i8, geometry, pieces, packed, zeros, flip_in, sums }
+        Depthwise { dw_i8: kernels.dw_i8, geometry, pieces, packed: packed.done(), zeros, flip_in, sums }
     }
 
     /// From now on the input is what the level multiplies, `zero` its zero point.
     pub fn read_unflipped(&mut self, zero: u8) {
-        self.zeros = Packed::filled(self.pitch(), zero);
+        self.zeros = Packing::filled(self.pitch(), zero).done();
         self.flip_in = 0;
     }
 

@@ -3,7 +3,10 @@
 use super::{check_fully_connected, check_rows, conv2d::Conv2d};
 use crate::{
     Activation, ConvGeometry, Element, Error, Image, ImageMut, Level, Parallel, Quantization, Quantized, Weights,
-    Workspace, kernels::Kernels, quant::Ties,
+    Workspace,
+    kernels::Kernels,
+    packed::{Packed, Visit},
+    quant::Ties,
 };
 use alloc::vec::Vec;
 
@@ -78,6 +81,12 @@ impl<T: Quantized> FullyConnected<T> {
         let (weights, ties) = (Weights::oihw(weights), Ties::FullyConnected);
         let conv = Conv2d::new_quantized(kernels, &geometry, weights, bias, quantization, activation, ties)?;
         Ok(FullyConnected { conv })
+    }
+}
+
+impl<T: Element> Visit for FullyConnected<T> {
+    fn visit(&mut self, f: &mut dyn FnMut(&mut Packed)) {
+        self.conv.visit(f);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     kernels::{GemmF32, Kernels},
-    pack::{Packed, Panels},
+    pack::Panels,
+    packed::{Packed, Packing},
 };
 use core::ops::Range;
 
@@ -50,11 +51,11 @@ impl Gemm {
         value: impl Fn(usize, usize, usize) -> f32,
     ) -> Self {
         let panels = Panels::f32(kernels, n, k);
-        let mut packed = Packed::f32(groups * panels.len());
+        let mut packed = Packing::f32(groups * panels.len());
         for group in 0..groups {
             panels.pack_f32(&mut packed, group * panels.len(), |row, column| value(group, row, column));
         }
-        Gemm { kernels, panels, k, groups, packed }
+        Gemm { kernels, panels, k, groups, packed: packed.done() }
     }
 
     /// Rows of A to prepare at a time.
@@ -86,6 +87,7 @@ impl Gemm {
                 tiles: 0,
                 b: b.wrapping_add(panels.start * p.panel_len(registers)),
                 panel_len: p.panel_len(registers),
+                ahead: false,
                 panels: panels.len(),
                 panel_columns: p.nr,
                 c: block.c.wrapping_add(group * p.n + panels.start * p.nr),
@@ -117,15 +119,11 @@ impl Gemm {
         }
     }
 
-    /// The same panels for `m` rows, in tiles as even as can be: 49 rows in tiles of at most 6 are four of 6 and five of
-    /// 5, not eight of 6 and one of 1.
+    /// The same panels for `m` rows.
     ///
     /// # Safety
     /// `args`, with `tiles * mr` being `m`, keeps the contract of `GemmF32`.
     unsafe fn run_panels(&self, registers: usize, m: usize, args: &GemmF32) {
-        if args.panels == 0 {
-            return;
-        }
         if m == 1 && args.panels >= self.kernels.gemv_panels {
             let side_by_side = args.panels / self.kernels.gemv_panels * self.kernels.gemv_panels;
             // SAFETY: a multiple of the panels that a gemv kernel takes at a time, all full.
@@ -139,21 +137,16 @@ impl Gemm {
             // SAFETY: the panels after those.
             return unsafe { self.run_panels(registers, m, &rest) };
         }
-        let max = self.kernels.gemm_mr[registers - 1];
-        let tiles = m.div_ceil(max);
-        let (mr, more) = (m / tiles, m % tiles);
-        let mut first = 0;
-        for (mr, tiles) in [(mr + 1, more), (mr, tiles - more)] {
-            if tiles == 0 {
-                continue;
+        let end = args.b.wrapping_add(args.panels * args.panel_len).addr() - self.packed.as_ptr::<f32>().addr();
+        for call in self.packed.calls(args.panels, end, m, self.kernels.gemm_mr[registers - 1]) {
+            let (first, panels) = (call.panels.start, call.panels.len());
+            if let Some(kernel) = self.kernels.gemm(call.mr, registers) {
+                let rows = args.rows.wrapping_add(call.row * args.taps);
+                let b = args.b.wrapping_add(first * args.panel_len);
+                let c = args.c.wrapping_add(call.row * args.c_stride + first * args.panel_columns);
+                // SAFETY: these rows of the block, by these panels.
+                unsafe { kernel.run(&GemmF32 { rows, b, c, tiles: call.tiles, panels, ahead: call.ahead, ..*args }) };
             }
-            if let Some(kernel) = self.kernels.gemm(mr, registers) {
-                let rows = args.rows.wrapping_add(first * args.taps);
-                let c = args.c.wrapping_add(first * args.c_stride);
-                // SAFETY: these rows of the block.
-                unsafe { kernel.run(&GemmF32 { rows, c, tiles, ..*args }) };
-            }
-            first += tiles * mr;
         }
     }
 

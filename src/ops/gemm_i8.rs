@@ -3,7 +3,8 @@
 use super::gather::Rows;
 use crate::{
     kernels::{self, AMX_K, AMX_ROWS, Kernels},
-    pack::{Packed, Panels},
+    pack::Panels,
+    packed::{Packed, Packing},
     quant::Output,
 };
 use core::ops::Range;
@@ -62,13 +63,13 @@ impl Gemm {
             bytes = bytes.next_multiple_of(AMX_K);
         }
         let panels = Panels::i8(int8, n, bytes);
-        let mut packed = Packed::new(groups * panels.len());
+        let mut packed = Packing::new(groups * panels.len());
         for group in 0..groups {
             let at = group * panels.len();
             let weight = |k: usize, column: usize| weight(group, k, column);
             panels.pack_i8(int8, &mut packed, at, k, |column| head(group, column), weight);
         }
-        Gemm { kernels, panels, groups, k: bytes, tiles, packed }
+        Gemm { kernels, panels, groups, k: bytes, tiles, packed: packed.done() }
     }
 
     /// Rows of A to prepare at a time.
@@ -98,6 +99,7 @@ impl Gemm {
                 tiles: 0,
                 b: b.wrapping_add(panels.start * p.panel_len(p.registers())),
                 panel_len: p.panel_len(p.registers()),
+                ahead: false,
                 panels: panels.len(),
                 panel_columns: p.nr,
                 c: block.c.wrapping_add(column),
@@ -132,7 +134,7 @@ impl Gemm {
         }
     }
 
-    /// The same panels for `m` rows, in tiles as even as can be.
+    /// The same panels for `m` rows.
     ///
     /// # Safety
     /// `args`, with `tiles * mr` being `m`, keeps the contract of `GemmI8`.
@@ -141,19 +143,19 @@ impl Gemm {
             // SAFETY: the contract of `GemmI8`: `k` was made a multiple of a step's.
             return unsafe { self.kernels.gemm_i8_amx[registers - 1].run(&kernels::GemmI8 { tiles: m, ..*args }) };
         }
-        let max = self.kernels.int8.mr[registers - 1];
-        let tiles = m.div_ceil(max);
-        let (mr, more) = (m / tiles, m % tiles);
-        let mut first = 0;
-        for (mr, tiles) in [(mr + 1, more), (mr, tiles - more)] {
-            if let Some(kernel) = self.kernels.gemm_i8(mr, registers).filter(|_| tiles > 0 && args.panels > 0) {
-                let a = args.a.wrapping_add(first * args.a_stride);
-                let c = args.c.wrapping_add(first * args.c_stride);
-                let sums = args.sums.wrapping_add(first * args.sums_stride);
-                // SAFETY: these rows of the block.
-                unsafe { kernel.run(&kernels::GemmI8 { a, c, sums, tiles, ..*args }) };
+        let end = args.b.wrapping_add(args.panels * args.panel_len).addr() - self.packed.as_ptr::<u8>().addr();
+        for call in self.packed.calls(args.panels, end, m, self.kernels.int8.mr[registers - 1]) {
+            let (first, panels) = (call.panels.start, call.panels.len());
+            let to = |stride: usize| call.row * stride + first * args.panel_columns;
+            if let Some(kernel) = self.kernels.gemm_i8(call.mr, registers) {
+                let a = args.a.wrapping_add(call.row * args.a_stride);
+                let b = args.b.wrapping_add(first * args.panel_len);
+                let c = args.c.wrapping_add(to(args.c_stride));
+                let sums = if args.sums.is_null() { args.sums } else { args.sums.wrapping_add(to(args.sums_stride)) };
+                let (tiles, ahead) = (call.tiles, call.ahead);
+                // SAFETY: these rows of the block, by these panels.
+                unsafe { kernel.run(&kernels::GemmI8 { a, b, c, sums, tiles, panels, ahead, ..*args }) };
             }
-            first += tiles * mr;
         }
     }
 

@@ -6,6 +6,7 @@ use crate::{
     Workspace,
     error::{non_zero, product},
     kernels::{ElementwiseF32, Function, Kernels, ScaleI8},
+    packed::{Packed, Visit},
     quant::{self, Output, Product},
     tensor::Raw,
 };
@@ -177,6 +178,13 @@ impl SqueezeExciteQuantization<'_> {
     pub(crate) fn expand(&self) -> Quantization<'_> {
         let SqueezeExciteQuantization { reduced: x, expand_scales: weight_scales, expanded: y, mode, .. } = *self;
         Quantization { x, weight_scales, y, residual: None, mode }
+    }
+}
+
+impl<T: Element> Visit for SqueezeExcite<T> {
+    fn visit(&mut self, f: &mut dyn FnMut(&mut Packed)) {
+        self.reduce.visit(f);
+        self.expand.visit(f);
     }
 }
 

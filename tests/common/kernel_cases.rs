@@ -125,6 +125,7 @@ pub fn gemm(
         tiles,
         b: b.as_ptr(),
         panel_len,
+        ahead: rng.below(2) == 0,
         panels,
         panel_columns,
         c: c.as_mut_ptr(),

@@ -153,6 +153,7 @@ pub fn gemm(rng: &mut Rng, int8: &Int8, kernel: Kernel<GemmI8>, mr: Option<usize
         tiles,
         b: b.as_ptr(),
         panel_len,
+        ahead: rng.below(2) == 0,
         panels,
         panel_columns,
         c: c.as_mut_ptr(),

@@ -1,4 +1,5 @@
-//! A network built for a level: operators, and all the memory that a run needs.
+//! A network built for a level: operators, their weights side by side in the order in which they run, and all the memory
+//! that a run needs.
 
 use crate::{
     fuse,
@@ -10,7 +11,7 @@ use crate::{
     quantized::QuantizedModel,
 };
 use anyhow::{Context, Result, ensure};
-use kolibri::{Element, Error, Image, ImageMut, Parallel, Workspace, copy, kernels::Kernels};
+use kolibri::{Element, Error, Image, ImageMut, Parallel, Workspace, copy, join_weights, kernels::Kernels};
 use std::ops::Range;
 
 /// A network ready to run.
@@ -115,7 +116,11 @@ impl<T: Element + Default> Network<T> {
             let inputs = first.inputs[..1].iter().chain(other).copied().collect();
             Ok(Step { layers, inputs, work })
         };
-        let steps = steps.into_iter().map(step).collect::<Result<_>>()?;
+        let mut steps = steps.into_iter().map(step).collect::<Result<Vec<Step<T>>>>()?;
+        join_weights(steps.iter_mut().filter_map(|step| match &mut step.work {
+            Work::Run(operator) => operator.weights(),
+            Work::Copy(_) => None,
+        }));
         let arena = Arena::new(places.len);
         Ok(Network { graph: graph.clone(), places, steps, arena, workspace })
     }

@@ -7,8 +7,8 @@ use crate::{
 };
 use kolibri::{
     Activate, Activation, Add, Chain, ChannelShuffle, Conv2d, Element, Error, FullyConnected, Image, ImageMut, Lookup,
-    Parallel, Pool2d, QuantParams, Quantization, Requantization, SqueezeExcite, SqueezeExciteQuantization, Weights,
-    Workspace, copy, kernels::Kernels, reference,
+    PackedWeights, Parallel, Pool2d, QuantParams, Quantization, Requantization, SqueezeExcite,
+    SqueezeExciteQuantization, Weights, Workspace, copy, kernels::Kernels, reference,
 };
 
 /// What the bytes of a layer's operands stand for.
@@ -197,6 +197,17 @@ impl<T: Element> Operator<T> {
             Kind::Fc(fc) => fc.workspace_len(1, threads),
             Kind::Excite(excite) => excite.workspace_len(image, threads),
             Kind::Other { .. } => Ok(0),
+        }
+    }
+
+    /// The operator that keeps its weights, if it has any.
+    pub fn weights(&mut self) -> Option<&mut dyn PackedWeights> {
+        match &mut self.kind {
+            Kind::Conv(conv) => Some(conv),
+            Kind::Chain(chain) => Some(chain),
+            Kind::Fc(fc) => Some(fc),
+            Kind::Excite(excite) => Some(excite),
+            Kind::Other { .. } => None,
         }
     }
 
