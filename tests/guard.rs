@@ -9,9 +9,10 @@ use common::{
     kernel_cases::every_kernel,
     kernel_i8_cases, levels,
     mem::{Mem, Place},
-    operator_cases::every_operator,
+    operator_cases::{self, every_operator},
     quickcheck,
 };
+use kolibri::{ConvGeometry, Padding};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -161,6 +162,23 @@ fn operators_stay_inside_at_the_end() {
 #[test]
 fn operators_stay_inside_at_the_start() {
     quickcheck(60, |seed: Seed| operators_inside(&seed, Place::Start));
+}
+
+/// Channels that are no whole units or blocks, in images that adjoin: the last pixels of the last one end where memory does.
+#[test]
+fn odd_channels_stay_inside_at_the_end() {
+    quickcheck(1, |seed: Seed| {
+        let rng = &mut rng(&seed);
+        for (c, groups) in (1..=17).chain([31, 33, 50, 63, 97, 127]).flat_map(|c| [(c, 1), (c, 2), (c, c)]) {
+            let (all, k) = if groups == c { (c, 3) } else { (c * groups, 1) };
+            let geometry = ConvGeometry::new(all, all, [k, k]).padding(Padding::Same).groups(groups);
+            GUARDED.set(true);
+            int8_cases::conv_of(rng, Place::End, &geometry, [2, 3, 5], [3, 5], false);
+            int8_cases::conv_of(rng, Place::Start, &geometry, [1, 1, 2], [1, 2], false);
+            operator_cases::conv_of(rng, Place::End, &geometry, [2, 3, 5], [3, 5], false);
+            GUARDED.set(false);
+        }
+    });
 }
 
 fn chains_inside(seed: &Seed, place: Place) {

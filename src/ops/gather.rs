@@ -47,34 +47,37 @@ impl Gather<'_> {
         self.k / self.kernels.int8.element
     }
 
-    /// Whether the taps of an output pixel are a pixel of the image.
-    fn is_pointwise(&self) -> bool {
-        self.geometry.is_pixelwise(self.placed) && self.geometry.group_cin() == self.values()
-    }
-
     /// The rows of the output pixels `pixels`, for all groups: where they lie in the image if they can be read there,
     /// else in `memory`.
+    ///
+    /// Rows of pixels that adjoin are copied, or converted, as they lie: what a whole unit reads of the next row meets
+    /// weights of zero, and what it reads behind the last is in the memory, unlike what is behind an image.
     ///
     /// # Safety
     /// `memory` has room for [`Gather::len`] bytes; the image is the one that `placed` was made for.
     pub unsafe fn rows(&self, pixels: &Range<usize>, memory: *mut u8) -> Rows {
-        let (values, groups) = (self.values(), self.geometry.groups);
-        let convert = self.flip != 0 || self.kernels.int8.element > 1;
-        let all = groups * pixels.len() * values;
-        let mut rows = Rows { a: memory, stride: values, group: pixels.len() * values };
-        if self.is_pointwise() && (!convert || self.x.pixel_stride == self.geometry.cin && groups == 1) {
-            rows = Rows { a: self.x.pixel(pixels.start), stride: self.x.pixel_stride, group: values };
-        } else {
+        let (x, values, cin, element) = (self.x, self.values(), self.geometry.group_cin(), self.kernels.int8.element);
+        let all = self.geometry.groups * pixels.len() * values;
+        let pointwise = self.geometry.is_pixelwise(self.placed);
+        let convert = self.flip != 0 || element > 1;
+        let mut rows = Rows { a: x.pixel(pixels.start), stride: x.pixel_stride, group: cin };
+        if pointwise && cin == values && !convert {
+            return rows;
+        }
+        let mut len = pixels.len() * x.pixel_stride;
+        if !pointwise || x.pixel_stride != self.geometry.cin {
             // SAFETY: the room is there.
             unsafe { self.fill(pixels, memory) };
+            (rows, len) = (Rows { a: memory, stride: values, group: pixels.len() * values }, all);
+            if !convert {
+                return rows;
+            }
         }
-        if convert {
-            let to = memory.wrapping_add(all.next_multiple_of(ALIGN));
-            // SAFETY: `all` bytes at `a`, of the image or as just filled, and behind them the room for what they become.
-            unsafe { self.convert(rows.a, to, all) };
-            rows = Rows { a: to, stride: self.k, group: pixels.len() * self.k };
-        }
-        rows
+        let to = memory.wrapping_add(all.next_multiple_of(ALIGN));
+        // SAFETY: `len` bytes at `a`, of the image or as just filled, and behind them the room for what they become, and
+        // for whole units of it: no row begins later than in rows of whole units.
+        unsafe { self.convert(rows.a, to, len) };
+        Rows { a: to, stride: rows.stride * element, group: rows.group * element }
     }
 
     /// The bytes of the rows.
@@ -134,15 +137,17 @@ impl Gather<'_> {
         }
     }
 
-    /// Brings bytes into the level's form.
+    /// Brings bytes into the level's form, which may be their own.
     unsafe fn convert(&self, from: *const u8, to: *mut u8, len: usize) {
         let flip = self.flip;
         // SAFETY: as promised by the caller: the contract of `WidenI8`, or `len` bytes of each.
         unsafe {
             if self.kernels.int8.element == 2 {
                 self.kernels.widen_i8[0].run(&WidenI8 { input: from, out: to.cast(), len, flip });
-            } else {
+            } else if flip != 0 {
                 copy_runs((from, 0), (to, 0), len, 1, flip);
+            } else {
+                to.copy_from_nonoverlapping(from, len);
             }
         }
     }

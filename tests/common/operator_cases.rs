@@ -148,7 +148,7 @@ pub fn conv_geometry(rng: &mut Rng) -> (ConvGeometry, [usize; 3], [usize; 2]) {
             5 => (groups * small[0], groups * small[1], groups),
             _ => (3, b, 1),
         };
-        let (own, pointwise) = (groups == 0, groups == 1 && rng.one_in(3));
+        let (own, pointwise) = (groups == 0, groups != 0 && rng.one_in(3));
         let (cout, groups) = if own { (cin, cin) } else { (cout, groups) };
         let pair = |rng: &mut Rng, max: usize| {
             let first = rng.range(1, max);
