@@ -263,9 +263,9 @@ impl ConvGeometry {
         self.window.kernel[0] * self.window.kernel[1]
     }
 
-    /// Every channel by itself, one output channel each.
+    /// Every channel by itself, one output channel each. A single channel counts where there is a window.
     pub(crate) fn is_depthwise(&self) -> bool {
-        self.groups == self.cin && self.cout == self.cin && self.groups > 1
+        self.groups == self.cin && self.cout == self.cin && (self.groups > 1 || self.taps() > 1)
     }
 }
 
