@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! for each group of X output pixels of the row       the last group may overlap the one before it
-//!     for each block of channels
+//!     for each block of channels                     the last block may overlap the one before it
 //!         for each two registers h of the block      so that accumulators and weights fit the registers
 //!             y[X][2] = bias
 //!             for each G rows of the kernel
@@ -37,7 +37,7 @@ struct Block<'a> {
     r: usize,
     /// Rows of a product.
     g: usize,
-    /// Whether fewer channels than a block are read and written.
+    /// Whether fewer channels than a block are read, by kernels for any taps.
     part: bool,
 }
 
@@ -98,10 +98,13 @@ impl Block<'_> {
     }
 
     fn store(&self, w: &mut Writer, pixels: usize) {
-        w.open("if output.is_plain()");
+        let narrow = |low: &str, high: &str| format!("v::narrow({low}, {high}, &output)");
+        w.open(format!("if p.channels < {}", self.channels()));
+        Block { part: true, ..*self }.narrow(w, pixels, narrow);
+        w.close_open("else if output.is_plain()");
         self.narrow(w, pixels, |low, high| format!("v::narrow_plain({low}, {high})"));
         w.close_open("else");
-        self.narrow(w, pixels, |low, high| format!("v::narrow({low}, {high}, &output)"));
+        self.narrow(w, pixels, narrow);
         w.close();
     }
 
@@ -190,51 +193,48 @@ pub fn emit_taps(w: &mut Writer, level: &Level) -> Family {
     w.open("for x in 0..p.width");
     w.line("let t = unsafe { p.rows[0].add(x * p.taps) };");
     let len = format!("{} + p.taps / {g} * {}", block.head(), block.weight());
-    per_block(w, &block, len, |w, block| {
-        for half in 0..block.halves() {
-            block.begin(w, half, 1);
-            w.open(format!("for rows in 0..p.taps / {g}"));
-            block.interleave(w, half, g, "p.flip_in", |i| format!("(*t.add(rows * {g} + {i})).add(c)"));
-            block.dots(w, half, 0, &format!("{} + rows * {}", block.head(), block.weight()));
-            w.close();
-            for i in 0..2 {
-                let at = (2 * half + i) * level.lanes;
-                w.line(format!("unsafe {{ v::store_i32(held.as_mut_ptr().add({at}), y0_{i}) }};"));
-            }
-            block.end(w, half, 1);
+    for part in [true, false] {
+        if part {
+            w.open(format!("if p.channels < {channels}"));
+        } else {
+            w.close_open("else");
         }
-        w.open("if p.sums.is_null()");
-        block.store(w, 1);
-        w.close_open("else");
-        let channels = if block.part { "p.channels".to_string() } else { block.channels().to_string() };
-        w.line("let sums = p.sums.wrapping_add(x * p.sums_stride + c - p.offset);");
-        w.line(format!("unsafe {{ scatter::<{r}>(&held, sums, {channels}) }};"));
-        w.close();
-    });
+        per_block(w, &Block { part, ..block }, &len, |w, block| {
+            for half in 0..block.halves() {
+                block.begin(w, half, 1);
+                w.open(format!("for rows in 0..p.taps / {g}"));
+                block.interleave(w, half, g, "p.flip_in", |i| format!("(*t.add(rows * {g} + {i})).add(c)"));
+                block.dots(w, half, 0, &format!("{} + rows * {}", block.head(), block.weight()));
+                w.close();
+                for i in 0..2 {
+                    let at = (2 * half + i) * level.lanes;
+                    w.line(format!("unsafe {{ v::store_i32(held.as_mut_ptr().add({at}), y0_{i}) }};"));
+                }
+                block.end(w, half, 1);
+            }
+            w.open("if p.sums.is_null()");
+            block.store(w, 1);
+            w.close_open("else");
+            let channels = if block.part { "p.channels".to_string() } else { block.channels().to_string() };
+            w.line("let sums = p.sums.wrapping_add(x * p.sums_stride + c - p.offset);");
+            w.line(format!("unsafe {{ scatter::<{r}>(&held, sums, {channels}) }};"));
+            w.close();
+        });
+    }
+    w.close();
     w.close();
     w.close();
     Family { field: "dwconv_i8_taps", kernels: vec![kernel] }
 }
 
-/// `body` for every block of channels; `len` are the bytes of its packed weights. Where no narrower kernels serve what is
-/// less than a block, this one does.
+/// `body` for every block of channels; `len` are the bytes of its packed weights.
 fn per_block(w: &mut Writer, block: &Block<'_>, len: impl ToString, body: impl Fn(&mut Writer, &Block<'_>)) {
     let (len, channels) = (len.to_string(), block.channels());
-    let narrowest = block.level.int8.dw_narrower.is_empty();
-    if narrowest {
-        w.open(format!("if p.channels < {channels}"));
-        w.line("let (c, w) = (p.offset, p.w);");
-        w.line("let out = p.out.wrapping_add(x * p.out_stride);");
-        body(w, &Block { part: true, ..*block });
-        w.close_open("else");
-    }
-    w.open(format!("for block in 0..p.channels / {channels}"));
-    w.line(format!("let c = p.offset + block * {channels};"));
+    w.open(format!("for block in 0..p.channels.div_ceil({channels})"));
+    w.line(format!("let first = (block * {channels}).min(p.channels.saturating_sub({channels}));"));
+    w.line("let c = p.offset + first;");
     w.line(format!("let w = unsafe {{ p.w.add(block * ({len})) }};"));
-    w.line(format!("let out = p.out.wrapping_add(x * p.out_stride + block * {channels});"));
+    w.line("let out = p.out.wrapping_add(x * p.out_stride + first);");
     body(w, block);
     w.close();
-    if narrowest {
-        w.close();
-    }
 }

@@ -55,7 +55,8 @@ pub struct Int8 {
     pub dw_registers: usize,
     /// As `Level::dw_pixels`.
     pub dw_pixels: &'static [usize],
-    /// Levels whose depthwise kernels serve what is narrower than a block, widest first; all of them, where it has none.
+    /// Levels whose depthwise kernels serve as few channels as their blocks hold, widest first; any number, where it has
+    /// none of its own.
     pub dw_narrower: &'static [&'static str],
 }
 

@@ -206,6 +206,13 @@ impl<T> Raw<T> {
         self.pixel(index % self.slots * self.w)
     }
 
+    /// Whether `values` elements may be read of each pixel of a row: what follows a pixel's channels may be another pixel,
+    /// but not what is behind the image, nor what lies between the pixels of a view, as others may write that.
+    pub fn holds(&self, row: usize, values: usize) -> bool {
+        let pixels = (self.slots.min(self.n * self.h) - row % self.slots) * self.w;
+        values <= self.c || self.pixel_stride == self.c && (self.w - 1) * self.c + values <= pixels * self.c
+    }
+
     /// The image for who touches only rows from `first` on that lie one after the other: up to the end of the ring.
     pub fn at_row(&self, first: usize) -> Self {
         let ptr = self.row(first).wrapping_sub(first * self.w * self.pixel_stride);

@@ -5,7 +5,6 @@ mod common;
 use common::{
     Rng, Seed,
     chain_cases::{self, chain_of},
-    levels,
     mem::Place,
     quickcheck,
 };
@@ -49,16 +48,5 @@ fn blocks_of_networks_are_their_convolutions() {
         chain_of::<f32>(rng, Place::Heap, geometries, image);
         chain_of::<u8>(rng, Place::Heap, geometries, image);
         chain_of::<i8>(rng, Place::Heap, geometries, image);
-    }
-}
-
-/// What lies between two convolutions is cut where panels and depthwise kernels can both be cut: what a producer writes
-/// behind the last cut, a panel at least, holds the last kernel of a consumer, which overlaps the one before it.
-#[test]
-fn the_narrowest_depthwise_block_is_no_wider_than_a_panel() {
-    for kernels in levels() {
-        let narrowest = kernels.dw_i8.last().expect("a kernel");
-        assert!(narrowest.channels() <= kernels.int8.nr(), "{:?}", kernels.level);
-        assert!(kernels.lanes <= kernels.nr(), "{:?}", kernels.level);
     }
 }

@@ -22,6 +22,15 @@ pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> __m512i {
     _mm512_xor_si512(bytes, _mm512_set1_epi8(flip as i8))
 }
 
+/// `load_row_flipped` of fewer channels.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> __m512i {
+    // SAFETY: a masked byte is not touched; `min(n, 64)` bytes, by the contract of the kernel's argument.
+    let bytes = unsafe { load_bytes_n(p, n) };
+    _mm512_xor_si512(bytes, _mm512_set1_epi8(flip as i8))
+}
+
 /// Units of the four rows, the two registers of half H; see `DwI8::channel` for the order.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]

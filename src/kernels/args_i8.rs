@@ -62,9 +62,10 @@ pub struct GemmI8 {
 /// - K x K kernels of `pixels` output pixels: `width >= pixels`; each of the first K of `rows` points at
 ///   `(width - 1) * S + K` pixel pointers. Kernels for any taps: `rows[0]` points at `width * taps` pixel pointers, output
 ///   pixel by output pixel; `taps` is a multiple of the values of a unit.
-/// - `channels` is a multiple of the block's, or, for a level's narrowest blocks, less than one.
-/// - Each pixel pointer plus `offset` is valid for reads of `channels` bytes; but kernels of a shape read whole blocks.
-/// - `w` is valid for reads of the packed weights ([`super::DwI8::block_len`]) of each block. No scaled sum leaves
+/// - Each pixel pointer plus `offset` is valid for reads of `channels` bytes; but kernels of a shape read a whole block
+///   where there are fewer.
+/// - `w` is valid for reads of the packed weights ([`super::DwI8::block_len`]) of each block of channels, the last of
+///   which ends with the last channel, unless there are fewer than a block. No scaled sum leaves
 ///   i32, or `sums` is not null.
 /// - `out + x * out_stride`, or where `sums` is not null `sums + x * sums_stride`, is for each x below `width` valid for
 ///   writes of `channels` values and overlaps nothing that is read. Only kernels for any taps leave sums.

@@ -259,7 +259,7 @@ impl ConvI8 {
 impl<T: Quantized> ConvPath<T> for ConvI8 {
     fn kernel_names(&self, pixels: usize) -> Vec<&'static str> {
         match &self.path {
-            Path::Depthwise(depthwise) => depthwise.kernel_names(pixels),
+            Path::Depthwise(depthwise) => alloc::vec![depthwise.kernel_name(pixels)],
             Path::Gemm(gemm) => gemm.kernel_names(gemm.block_rows().min(pixels)).collect(),
         }
     }

@@ -1,37 +1,25 @@
-//! Depthwise convolution of bytes: a row of outputs at a time, channels in blocks of the widths that the level has.
+//! Depthwise convolution of bytes: a row of outputs at a time, channels in blocks of one of the widths that the level has.
 
 use super::{bytes::copy_runs, ring::Ring, taps::Taps};
 use crate::{
     ConvGeometry,
     geometry::Placed,
-    kernels::{DW_ROWS, DwConvI8, DwI8, Kernels},
+    kernels::{DW_ROWS, DwConvI8, DwI8, Kernel, Kernels},
     pack::pack_depthwise_i8,
     packed::{Packed, Packing},
     quant::Output,
     tensor::Raw,
 };
-use alloc::vec::Vec;
-use core::ops::Range;
 
 /// Packed weights, and what an entry outside the image points at.
 pub(crate) struct Depthwise {
-    dw_i8: &'static [&'static DwI8],
+    dw: &'static DwI8,
     geometry: ConvGeometry,
-    /// Channels by the kernels that take them.
-    pieces: Vec<Piece>,
     pub packed: Packed,
     zeros: Packed,
     flip_in: u8,
     /// Whether kernels for any taps are used even where there is one for the shape: they can leave sums.
     sums: bool,
-}
-
-/// Channels that one kernel takes.
-struct Piece {
-    dw: &'static DwI8,
-    channels: Range<usize>,
-    /// Where its weights begin.
-    at: usize,
 }
 
 /// Where the output of a row goes.
@@ -57,49 +45,33 @@ impl Depthwise {
         head: impl Fn(usize) -> (i32, f32),
         weight: impl Fn(usize, usize) -> i8,
     ) -> Self {
-        let (taps, [kh, kw]) = (geometry.taps(), geometry.window.kernel);
-        let own = !sums && shape(kernels, &geometry).is_some();
-        let products = |dw: &DwI8| products(kernels.dw_i8, &geometry, own, dw);
-        let mut pieces = Vec::new();
-        let (mut first, mut bytes) = (0, 0);
-        for (i, &dw) in kernels.dw_i8.iter().enumerate() {
-            let (block, narrowest) = (dw.channels(), i + 1 == kernels.dw_i8.len());
-            while first < geometry.cin {
-                let rest = geometry.cin - first;
-                let channels = match (rest >= block, narrowest) {
-                    (true, _) => first..first + rest / block * block,
-                    (false, false) => break,
-                    // The last block overlaps the one before it, if there is one.
-                    _ if geometry.cin >= block => geometry.cin - block..geometry.cin,
-                    _ => 0..geometry.cin,
-                };
-                let blocks = channels.len().div_ceil(block);
-                first = channels.end;
-                pieces.push(Piece { dw, channels, at: bytes });
-                bytes += blocks * dw.block_len(products(dw));
-            }
-        }
+        // The narrowest block that holds all channels, or else the widest: two narrow ones take longer than a wide one.
+        let enough = kernels.dw_i8.iter().rev().find(|dw| dw.channels() >= geometry.cin);
+        let dw = *enough.unwrap_or(&kernels.dw_i8[0]);
+        let (g, block, cin) = (dw.int8.values(), dw.channels(), geometry.cin);
+        let [packed, zeros] = [(); 2].map(|_| Packing::new(0).done());
+        let mut this = Depthwise { dw, geometry, packed, zeros, flip_in, sums };
+        let (taps, [kh, kw], shape) = (geometry.taps(), geometry.window.kernel, this.shape());
         // The kernels for any taps flip as they read.
-        let zeros = Packing::filled(pitch(kernels.dw_i8, geometry.cin), if own { zero ^ flip_in } else { zero }).done();
-        let mut packed = Packing::new(bytes);
-        for Piece { dw, channels, at } in &pieces {
-            let (g, block, products) = (dw.int8.values(), dw.channels(), products(dw));
-            for (i, start) in channels.clone().step_by(block).enumerate() {
-                let weight = |product: usize, row: usize, channel: usize| {
-                    let tap = if own {
-                        let ky = product / kw * g + row;
-                        (ky < kh).then_some(ky * kw + product % kw)
-                    } else {
-                        Some(product * g + row).filter(|&tap| tap < taps)
-                    };
-                    tap.map_or(0, |tap| weight(tap, start + channel))
+        this.zeros = Packing::filled(this.pitch(), if shape.is_some() { zero ^ flip_in } else { zero }).done();
+        let (products, len) = (this.products(), this.block_len());
+        let mut packed = Packing::new(cin.div_ceil(block) * len);
+        for i in 0..cin.div_ceil(block) {
+            let start = (i * block).min(cin.saturating_sub(block));
+            let weight = |product: usize, row: usize, channel: usize| {
+                let tap = if shape.is_some() {
+                    let ky = product / kw * g + row;
+                    (ky < kh).then_some(ky * kw + product % kw)
+                } else {
+                    Some(product * g + row).filter(|&tap| tap < taps)
                 };
-                let at = at + i * dw.block_len(products);
-                let left = channels.end - start;
-                pack_depthwise_i8(dw, &mut packed, at, left, products, |channel| head(start + channel), weight);
-            }
+                tap.map_or(0, |tap| weight(tap, start + channel))
+            };
+            let head = |channel| head(start + channel);
+            pack_depthwise_i8(dw, &mut packed, i * len, cin - start, products, head, weight);
         }
-        Depthwise { dw_i8: kernels.dw_i8, geometry, pieces, packed: packed.done(), zeros, flip_in, sums }
+        this.packed = packed.done();
+        this
     }
 
     /// From now on the input is what the level multiplies, `zero` its zero point.
@@ -108,18 +80,25 @@ impl Depthwise {
         self.flip_in = 0;
     }
 
-    /// Products of a block of channels.
-    fn products(&self, dw: &DwI8) -> usize {
-        products(self.dw_i8, &self.geometry, self.shape().is_some(), dw)
+    /// Products of a block of channels: for kernels of their own G rows of a column, or else any G taps.
+    fn products(&self) -> usize {
+        let ([kh, kw], g) = (self.geometry.window.kernel, self.dw.int8.values());
+        if self.shape().is_some() { kh.div_ceil(g) * kw } else { self.padded_taps() / g }
+    }
+
+    /// Bytes of the weights of a block.
+    fn block_len(&self) -> usize {
+        self.dw.block_len(self.products())
     }
 
     /// Channels that are taken together: blocks of an image are multiples of them. `None` where rows are copied first.
     pub fn channels_unit(&self) -> Option<usize> {
-        self.dw_i8.first().filter(|_| !self.copies()).map(|dw| dw.channels())
+        (!self.copies()).then(|| self.dw.channels())
     }
 
+    /// Taps of a pixel, padded to whole products.
     fn padded_taps(&self) -> usize {
-        padded_taps(self.dw_i8, self.geometry.taps())
+        self.geometry.taps().next_multiple_of(self.dw.int8.values())
     }
 
     /// Words of memory that a task needs.
@@ -135,26 +114,37 @@ impl Depthwise {
 
     /// Bytes from a copied pixel to the next: at least a block, which kernels of a shape read whole.
     fn pitch(&self) -> usize {
-        pitch(self.dw_i8, self.geometry.cin)
+        self.geometry.cin.max(self.dw.channels())
     }
 
-    /// Whether rows are copied: flipped, or less than a block.
+    /// Whether rows may have to be copied: flipped, or less than a block.
     fn copies(&self) -> bool {
         self.flip_in != 0 || self.pitch() > self.geometry.cin
     }
 
+    /// Kernel size and stride with a kernel of their own, unless it is to leave sums.
     fn shape(&self) -> Option<(usize, usize)> {
         let window = &self.geometry.window;
-        shape_of(self.dw_i8.first()?, window.kernel, window.stride, window.dilation).filter(|_| !self.sums)
+        let square = window.kernel[0] == window.kernel[1] && window.stride[0] == window.stride[1];
+        let shape = (window.kernel[0], window.stride[0]);
+        let own = square && window.dilation == [1, 1] && self.dw.dwconv(shape.0, shape.1, 0).is_some();
+        (own && !self.sums).then_some(shape)
     }
 
-    pub fn kernel_names(&self, width: usize) -> Vec<&'static str> {
-        let name = |piece: &Piece| match self.shape().and_then(|(k, s)| piece.dw.dwconv(k, s, pixels(piece.dw, width)))
-        {
-            Some(kernel) => kernel.name,
-            None => piece.dw.dwconv_i8_taps[0].name,
+    /// The kernel for rows of `width` outputs: that of the pixel count that takes the fewest steps, where a step costs its
+    /// pixels and one more.
+    fn kernel(&self, width: usize) -> Kernel<DwConvI8> {
+        let cost = |&i: &usize| {
+            let pixels = self.dw.pixels[i];
+            if pixels > width { usize::MAX } else { width.div_ceil(pixels) * (pixels + 1) }
         };
-        self.pieces.iter().map(name).collect()
+        let pixels = (0..self.dw.pixels.len()).min_by_key(cost).unwrap_or(0);
+        let own = self.shape().and_then(|(k, stride)| self.dw.dwconv(k, stride, pixels));
+        own.unwrap_or(self.dw.dwconv_i8_taps[0])
+    }
+
+    pub fn kernel_name(&self, width: usize) -> &'static str {
+        self.kernel(width).name
     }
 
     /// Computes output row `row`, counted over the batch; see `Ring::rows`.
@@ -175,8 +165,9 @@ impl Depthwise {
                     let ring = Ring { placed, k, stride, zeros, memory };
                     let copies = memory.wrapping_add(Ring::<u8>::words(placed, k, stride).unwrap_or(0)).cast::<u8>();
                     ring.rows(row, fresh, |iy| {
-                        let pixels = Raw { ptr: x.row(n * placed.h + iy), ..*x };
-                        if !self.copies() {
+                        let row = n * placed.h + iy;
+                        let pixels = Raw { ptr: x.row(row), ..*x };
+                        if self.flip_in == 0 && x.holds(row, self.dw.channels()) {
                             return pixels;
                         }
                         let ptr = copies.wrapping_add(iy % k * placed.w * self.pitch());
@@ -201,72 +192,29 @@ impl Depthwise {
             }
         };
         let Output { zero_point, min, max, flip } = to.output;
-        for Piece { dw, channels, at } in &self.pieces {
-            let kernel = shape.and_then(|(k, stride)| dw.dwconv(k, stride, pixels(dw, placed.ow)));
-            for block in 0..x.blocks.count {
-                // The part of the piece in the block of the image: whole blocks of the kernel.
-                let inside = x.block_channels(block);
-                let (first, end) = (channels.start.max(inside.start), channels.end.min(inside.end));
-                if first >= end {
-                    continue;
-                }
-                let skipped = (first - channels.start) / dw.channels() * dw.block_len(self.products(dw));
-                let args = DwConvI8 {
-                    rows,
-                    taps,
-                    width: placed.ow,
-                    offset: block * x.blocks.stride + first - inside.start,
-                    channels: end - first,
-                    w: self.packed.as_ptr::<u8>().wrapping_add(at + skipped),
-                    out: to.out.wrapping_add(first),
-                    out_stride: to.out_stride,
-                    sums: if to.sums.is_null() { to.sums } else { to.sums.wrapping_add(first) },
-                    sums_stride: to.sums_stride,
-                    zero_point,
-                    min,
-                    max,
-                    flip_in: self.flip_in,
-                    flip,
-                };
-                // SAFETY: the contract of `DwConvI8`: `pixels` chose no more than the width, and parts are whole blocks.
-                unsafe { kernel.unwrap_or(dw.dwconv_i8_taps[0]).run(&args) }
-            }
+        let kernel = self.kernel(placed.ow);
+        for block in 0..x.blocks.count {
+            let channels = x.block_channels(block);
+            let first = channels.start;
+            let args = DwConvI8 {
+                rows,
+                taps,
+                width: placed.ow,
+                offset: block * x.blocks.stride,
+                channels: channels.len(),
+                w: self.packed.as_ptr::<u8>().wrapping_add(first / self.dw.channels() * self.block_len()),
+                out: to.out.wrapping_add(first),
+                out_stride: to.out_stride,
+                sums: if to.sums.is_null() { to.sums } else { to.sums.wrapping_add(first) },
+                sums_stride: to.sums_stride,
+                zero_point,
+                min,
+                max,
+                flip_in: self.flip_in,
+                flip,
+            };
+            // SAFETY: the contract of `DwConvI8`: `kernel` chose no more pixels than the width.
+            unsafe { kernel.run(&args) }
         }
     }
-}
-
-/// `channels`, but at least the narrowest block.
-fn pitch(dw_i8: &[&DwI8], channels: usize) -> usize {
-    channels.max(dw_i8.last().map_or(1, |dw| dw.channels()))
-}
-
-/// Products of a block of channels: for kernels of their own G rows of a column, or else any G taps.
-fn products(dw_i8: &[&DwI8], geometry: &ConvGeometry, own: bool, dw: &DwI8) -> usize {
-    let ([kh, kw], g) = (geometry.window.kernel, dw.int8.values());
-    if own { kh.div_ceil(g) * kw } else { padded_taps(dw_i8, geometry.taps()) / g }
-}
-
-/// Taps of a pixel, padded to whole products of all kernels.
-fn padded_taps(dw_i8: &[&DwI8], taps: usize) -> usize {
-    taps.next_multiple_of(dw_i8.iter().map(|dw| dw.int8.values()).max().unwrap_or(1))
-}
-
-/// Which of the pixel counts takes the fewest steps for a row of `width` outputs; a step costs its pixels and one more.
-fn pixels(dw: &DwI8, width: usize) -> usize {
-    let cost = |&i: &usize| {
-        let pixels = dw.pixels[i];
-        if pixels > width { usize::MAX } else { width.div_ceil(pixels) * (pixels + 1) }
-    };
-    (0..dw.pixels.len()).min_by_key(cost).unwrap_or(0)
-}
-
-/// Kernel size and stride with a kernel of their own.
-fn shape(kernels: &Kernels, geometry: &ConvGeometry) -> Option<(usize, usize)> {
-    let window = &geometry.window;
-    shape_of(kernels.dw_i8.first()?, window.kernel, window.stride, window.dilation)
-}
-
-fn shape_of(dw: &DwI8, kernel: [usize; 2], stride: [usize; 2], dilation: [usize; 2]) -> Option<(usize, usize)> {
-    let square = kernel[0] == kernel[1] && stride[0] == stride[1] && dilation == [1, 1];
-    (square && dw.dwconv(kernel[0], stride[0], 0).is_some()).then_some((kernel[0], stride[0]))
 }

@@ -183,36 +183,30 @@ pub fn gemm(rng: &mut Rng, int8: &Int8, kernel: Kernel<GemmI8>, mr: Option<usize
     expected_sums.check(&what, &c_sums, SUM_CANARY);
 }
 
-/// Whole blocks of channels, or for the narrowest kernels less than one.
-fn channels(rng: &mut Rng, dw: &DwI8, narrowest: bool) -> usize {
-    if narrowest && rng.one_in(2) { rng.range(1, dw.channels() - 1) } else { dw.channels() * rng.range(1, 3) }
+/// Whole blocks of channels, or a last one that overlaps, or less than one.
+fn channels(rng: &mut Rng, dw: &DwI8) -> usize {
+    let block = dw.channels();
+    if rng.one_in(2) { block * rng.range(1, 3) } else { rng.range(1, 3 * block) }
 }
 
 /// `k` by `k` taps at stride `s`, `pixels` at a time.
-pub fn dwconv(
-    rng: &mut Rng,
-    dw: &DwI8,
-    kernel: Kernel<DwConvI8>,
-    [k, s, pixels]: [usize; 3],
-    narrowest: bool,
-    place: Place,
-) {
+pub fn dwconv(rng: &mut Rng, dw: &DwI8, kernel: Kernel<DwConvI8>, [k, s, pixels]: [usize; 3], place: Place) {
     let width = pixels + rng.pick(&[0, 1, pixels - 1, pixels, pixels + 1, 2 * pixels + 1]);
     let (inputs, g) = ((width - 1) * s + k, dw.int8.values());
     let input = |pixel: usize, product: usize, row: usize| {
         let ky = product / k * g + row;
         (ky < k).then_some(ky * inputs + pixel * s + product % k)
     };
-    depthwise(rng, dw, kernel, narrowest, place, [0, width, k.div_ceil(g) * k], &input, [k, inputs]);
+    depthwise(rng, dw, kernel, place, [0, width, k.div_ceil(g) * k], &input, [k, inputs]);
 }
 
 /// Any taps.
-pub fn dwconv_taps(rng: &mut Rng, dw: &DwI8, kernel: Kernel<DwConvI8>, narrowest: bool, place: Place) {
+pub fn dwconv_taps(rng: &mut Rng, dw: &DwI8, kernel: Kernel<DwConvI8>, place: Place) {
     let (width, g) = (rng.range(1, 5), dw.int8.values());
     let products = rng.range(1, 5);
     let taps = products * g;
     let input = |pixel: usize, product: usize, row: usize| Some(pixel * taps + product * g + row);
-    depthwise(rng, dw, kernel, narrowest, place, [taps, width, products], &input, [1, width * taps]);
+    depthwise(rng, dw, kernel, place, [taps, width, products], &input, [1, width * taps]);
 }
 
 /// `tables` tables of `inputs` pixels; `input(pixel, product, row)` indexes all of them in turn.
@@ -221,19 +215,18 @@ fn depthwise(
     rng: &mut Rng,
     dw: &DwI8,
     kernel: Kernel<DwConvI8>,
-    narrowest: bool,
     place: Place,
     [taps, width, products]: [usize; 3],
     input: &dyn Fn(usize, usize, usize) -> Option<usize>,
     [tables, inputs]: [usize; 2],
 ) {
     let (int8, block) = (&dw.int8, dw.channels());
-    let channels = channels(rng, dw, narrowest);
+    let channels = channels(rng, dw);
     let (output, kinds, any_taps) = (Output::random(rng), [kind(rng), kind(rng)], taps > 0);
     let (to_sums, flip_in, offset) = (any_taps && rng.one_in(3), rng.pick(&[0, 0x80]), rng.below(4));
     let spare = rng.range(0, 4 * inputs);
-    // Kernels of a shape read whole blocks.
-    let read = if any_taps { channels } else { channels.next_multiple_of(block) };
+    // Kernels of a shape read a whole block.
+    let read = if any_taps { channels } else { channels.max(block) };
     let x = any(rng, place, offset + read + spare, kinds[0]);
     let last = x.len() - offset - read;
     let mut starts: Vec<_> = (0..tables * inputs).map(|_| rng.range(0, last)).collect();
@@ -252,8 +245,9 @@ fn depthwise(
     let heads: Vec<_> = (0..channels).map(|_| (any_sum(rng), scale(rng))).collect();
     let mut packed = vec![0; channels.div_ceil(block) * dw.block_len(products)];
     for (b, into) in packed.chunks_mut(dw.block_len(products)).enumerate() {
+        let first = (b * block).min(channels.saturating_sub(block));
         for (register, lane) in (0..dw.registers).flat_map(|r| (0..int8.lanes).map(move |lane| (r, lane))) {
-            let (c, lane) = (b * block + dw.channel(register, lane), register * int8.lanes + lane);
+            let (c, lane) = (first + dw.channel(register, lane), register * int8.lanes + lane);
             let Some((bias, scale)) = heads.get(c) else { continue };
             put(into, 4 * lane, 4, *bias);
             put(into, 4 * (block + lane), 4, scale.to_bits() as i32);
@@ -577,14 +571,13 @@ pub fn every_kernel(rng: &mut Rng, kernels: &Kernels, place: Place) {
     for (cols, &kernel) in (1..).zip(kernels.gemm_i8_amx) {
         gemm(rng, int8, kernel, None, cols, place);
     }
-    for (i, dw) in kernels.dw_i8.iter().enumerate() {
-        let narrowest = i + 1 == kernels.dw_i8.len();
+    for dw in kernels.dw_i8 {
         for (k, s) in DW_SHAPES {
             for (i, &pixels) in dw.pixels.iter().enumerate() {
-                dwconv(rng, dw, dw.dwconv(k, s, i).expect("in the table"), [k, s, pixels], narrowest, place);
+                dwconv(rng, dw, dw.dwconv(k, s, i).expect("in the table"), [k, s, pixels], place);
             }
         }
-        dw.dwconv_i8_taps.iter().for_each(|&kernel| dwconv_taps(rng, dw, kernel, narrowest, place));
+        dw.dwconv_i8_taps.iter().for_each(|&kernel| dwconv_taps(rng, dw, kernel, place));
     }
     small_kernels(rng, kernels, place);
     probe(rng, kernels, place);

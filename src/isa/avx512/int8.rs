@@ -173,6 +173,13 @@ pub unsafe fn store_half<const H: i32>(p: *mut u8, x: __m512i) {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn store_half_n<const H: i32>(p: *mut u8, x: __m512i, n: usize) {
+    // SAFETY: a masked byte is not touched; `min(n, 32)` bytes, by the contract of the kernel's argument.
+    unsafe { _mm256_mask_storeu_epi8(p.cast(), mask_bytes(n) as __mmask32, _mm512_extracti64x4_epi64::<H>(x)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub unsafe fn store_quarter<const Q: i32>(p: *mut u8, x: __m512i) {
     // SAFETY: 16 bytes, by the contract of the kernel's argument.
     unsafe { _mm_storeu_si128(p.cast(), _mm512_extracti32x4_epi32::<Q>(x)) }
@@ -372,8 +379,7 @@ pub unsafe fn store_row(p: *mut i16, x: __m512i) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> __m512i {
-    let mask = ((1u64 << n.min(32)) - 1) as __mmask32;
     // SAFETY: a masked byte is not touched; `min(n, 32)` bytes, by the contract of the kernel's argument.
-    let bytes = unsafe { _mm256_maskz_loadu_epi8(mask, p.cast()) };
+    let bytes = unsafe { _mm256_maskz_loadu_epi8(mask_bytes(n) as __mmask32, p.cast()) };
     _mm512_cvtepu8_epi16(_mm256_xor_si256(bytes, _mm256_set1_epi8(flip as i8)))
 }

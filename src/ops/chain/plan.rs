@@ -165,10 +165,11 @@ fn blocks<T: Element>(conv: &Conv2d<T>, next: &Conv2d<T>, placed: &Placed, strip
     let units = conv.path.output_unit().zip(next.path.input_unit());
     let fits = |&(panel, unit): &(usize, usize)| panel.is_multiple_of(unit) || unit.is_multiple_of(panel);
     let Some((panel, unit)) = units.filter(fits).filter(|_| strips) else { return [1, c, c] };
-    let channels = cost::block_channels::<T>(next.geometry(), placed.ow, panel.max(unit));
-    // The last block has at least a panel, and what is left behind the panels: kernels that overlap the one before them
-    // are no wider.
-    let count = (c / panel * panel).div_ceil(channels).max(1);
+    let least = panel.max(unit);
+    let channels = cost::block_channels::<T>(next.geometry(), placed.ow, least);
+    // The last block has at least what either takes together, and what is left behind: a panel or a register that
+    // overlaps the one before it is within the block.
+    let count = (c / least * least).div_ceil(channels).max(1);
     let rest = c - (count - 1) * channels;
     [count, channels, if count == 1 { rest } else { rest.max(channels) }]
 }
