@@ -1,9 +1,11 @@
 //! AVX-512 F, BW, DQ and VL.
 
 mod int8;
+mod rows;
 
 use core::arch::x86_64::*;
 pub use int8::*;
+pub use rows::*;
 use seq_macro::seq;
 
 pub type F32 = __m512;

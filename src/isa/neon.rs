@@ -1,9 +1,11 @@
 //! NEON, which every aarch64 has.
 
 mod int8;
+mod rows;
 
 use core::arch::{aarch64::*, asm};
 pub use int8::*;
+pub use rows::*;
 
 pub type F32 = float32x4_t;
 

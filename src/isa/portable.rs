@@ -1,8 +1,10 @@
 //! Any CPU, by `wide`. A multiply-add rounds once only where the target has it at compile time.
 
 mod int8;
+mod rows;
 
 pub use int8::*;
+pub use rows::*;
 use wide::{bytemuck::cast, f32x4, i32x4};
 
 pub type F32 = f32x4;

@@ -315,22 +315,6 @@ pub fn flip_bytes(a: Bytes, b: Bytes) -> Bytes {
     _mm512_xor_si512(a, b)
 }
 
-pub use super::super::avx2::{Row, load_row16, no_row16, store_row16, transpose_bytes};
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-pub unsafe fn load_row16_n(p: *const u8, n: usize) -> Row {
-    // SAFETY: a masked byte is not touched; `min(n, 16)` bytes, by the contract of the kernel's argument.
-    unsafe { _mm_maskz_loadu_epi8(mask(n), p.cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-pub unsafe fn store_row16_n(p: *mut u8, x: Row, n: usize) {
-    // SAFETY: a masked byte is not touched; `min(n, 16)` bytes, by the contract of the kernel's argument.
-    unsafe { _mm_mask_storeu_epi8(p.cast(), mask(n), x) }
-}
-
 /// As `avx2::Table`, in each quarter of a register.
 pub type Table = [__m512i; 16];
 

@@ -315,48 +315,6 @@ pub fn flip_bytes(a: Bytes, b: Bytes) -> Bytes {
     veorq_u8(a, b)
 }
 
-/// 16 bytes, on every level: a row of a transposition.
-pub type Row = Bytes;
-pub use self::{load_bytes as load_row16, load_bytes_n as load_row16_n};
-pub use self::{store_bytes as store_row16, store_bytes_n as store_row16_n};
-
-#[inline]
-#[target_feature(enable = "neon")]
-pub fn no_row16() -> Row {
-    vdupq_n_u8(0)
-}
-
-/// Four times each row beside the one eight further on.
-#[inline]
-#[target_feature(enable = "neon")]
-pub fn transpose_bytes(r: [Row; 16]) -> [Row; 16] {
-    zip(zip(zip(zip(r))))
-}
-
-#[inline]
-#[target_feature(enable = "neon")]
-fn zip(r: [Row; 16]) -> [Row; 16] {
-    let (low, high) = (|i: usize| vzip1q_u8(r[i], r[i + 8]), |i: usize| vzip2q_u8(r[i], r[i + 8]));
-    [
-        low(0),
-        high(0),
-        low(1),
-        high(1),
-        low(2),
-        high(2),
-        low(3),
-        high(3),
-        low(4),
-        high(4),
-        low(5),
-        high(5),
-        low(6),
-        high(6),
-        low(7),
-        high(7),
-    ]
-}
-
 /// 256 bytes to look up, 64 at a time.
 pub type Table = [uint8x16x4_t; 4];
 
