@@ -8,8 +8,9 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, meas
 use kolibri::{
     Level,
     kernels::{
-        AMX_ROWS, AddI8, DW_SHAPES, DwConvF32, DwConvI8, ElementwiseF32, Function, GemmF32, GemmI8, Kernel, Kernels,
-        LookupI8, PoolF32, PoolI8, Probe, RequantiseI8, ScaleI8, TAPS_PIXELS, TransposeX8, TransposeX32, WidenI8,
+        AMX_ROWS, AddI8, DW_SHAPES, DwConvF32, DwConvI8, ElementwiseF32, Function, GemmF32, GemmI8, INTERLEAVED,
+        Interleave, Kernel, Kernels, LookupI8, PoolF32, PoolI8, Probe, RequantiseI8, ScaleI8, TAPS_PIXELS, TransposeX8,
+        TransposeX32, WidenI8,
     },
 };
 use std::{
@@ -221,6 +222,7 @@ fn rest(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
         cols: CHANNELS,
     };
     bench.kernel(kernels.transpose_x32[0], &args, Work::Read(64 * CHANNELS * 4));
+    interleave(kernels.interleave_x32, o.a.as_ptr(), o.out.as_mut_ptr(), bench);
 }
 
 fn products_i8(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
@@ -372,6 +374,15 @@ fn rest_i8(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
     bench.kernel(kernels.lookup_i8[0], &args, Work::Read(14 * CHANNELS));
     let args = TransposeX8 { src: a, src_stride: CHANNELS, dst: out, dst_stride: 64, rows: 64, cols: CHANNELS };
     bench.kernel(kernels.transpose_x8[0], &args, Work::Read(64 * CHANNELS));
+    interleave(kernels.interleave_x8, a, out, bench);
+}
+
+fn interleave<T>(kernels: &[Kernel<Interleave<T>>], x: *const T, y: *mut T, bench: &mut Bench<'_>) {
+    for (kernel, groups) in kernels.iter().zip(INTERLEAVED) {
+        let (x_stride, y_stride, pixels, each) = (CHANNELS, CHANNELS, 14, CHANNELS / groups);
+        let args = Interleave { x, x_stride, y, y_stride, pixels, each };
+        bench.kernel(*kernel, &args, Work::Read(pixels * CHANNELS * size_of::<T>()));
+    }
 }
 
 /// `C[6 x 64] = A[6 x K] * B[K x 64]` as a loop of `mul_add` over slices.

@@ -7,6 +7,7 @@ pub mod elementwise_i8;
 pub mod gemm_f32;
 pub mod gemm_i8;
 pub mod gemm_i8_amx;
+pub mod interleave;
 pub mod level;
 pub mod lookup_i8;
 pub mod pool;
@@ -54,6 +55,7 @@ pub fn emit_level(level: &Level) -> (String, Vec<Family>) {
             pool::emit_all(&mut w, level),
             elementwise::emit_all(&mut w, level),
             transpose::emit_x32(&mut w, level),
+            interleave::emit_x32(&mut w, level),
             probe::emit_fma(&mut w, level),
             probe::emit_read(&mut w, level),
             elementwise_i8::emit_requantise(&mut w, level),
@@ -62,6 +64,7 @@ pub fn emit_level(level: &Level) -> (String, Vec<Family>) {
             elementwise_i8::emit_scale(&mut w, level),
             elementwise_i8::emit_add(&mut w, level),
             transpose::emit_x8(&mut w, level),
+            interleave::emit_x8(&mut w, level),
             lookup_i8::emit(&mut w, level),
         ]);
     }

@@ -43,6 +43,8 @@ pub struct Kernels {
     pub elementwise_f32: &'static [Kernel<ElementwiseF32>],
     /// Transposition of 32-bit elements.
     pub transpose_x32: &'static [Kernel<TransposeX32>],
+    /// Interleaving of 32-bit elements, for each of [`INTERLEAVED`].
+    pub interleave_x32: &'static [Kernel<InterleaveX32>],
     /// Multiply-adds in registers only: the peak that benches measure against.
     pub probe_fma_f32: &'static [Kernel<Probe>],
     /// How bytes are multiplied.
@@ -67,6 +69,8 @@ pub struct Kernels {
     pub lookup_i8: &'static [Kernel<LookupI8>],
     /// Transposition of bytes.
     pub transpose_x8: &'static [Kernel<TransposeX8>],
+    /// Interleaving of bytes, for each of [`INTERLEAVED`].
+    pub interleave_x8: &'static [Kernel<InterleaveX8>],
     /// Bytes to i16, where bytes are widened for products.
     pub widen_i8: &'static [Kernel<WidenI8>],
     /// Products of bytes in registers only.
@@ -176,6 +180,8 @@ impl<A> Kernel<A> {
 pub const DW_SHAPES: [(usize, usize); 6] = [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2)];
 /// Pixels a step of [`Kernels::dwconv_taps_f32`].
 pub const TAPS_PIXELS: [usize; 2] = [4, 1];
+/// Groups of channels that kernels interleave, in the order of [`Kernels::interleave_x32`].
+pub const INTERLEAVED: [usize; 4] = [2, 3, 4, 8];
 /// Rows that a product on tile registers takes at a time.
 pub const AMX_ROWS: usize = 32;
 /// Bytes of k that a product on tile registers takes at a time.
@@ -221,6 +227,7 @@ impl Kernels {
             .chain(of(self.pool_f32))
             .chain(of(self.elementwise_f32))
             .chain(of(self.transpose_x32))
+            .chain(of(self.interleave_x32))
             .chain(of(self.gemm_i8))
             .chain(of(self.gemm_i8_amx))
             .chain(self.dw_i8.iter().flat_map(|dw| of(dw.dwconv_i8).chain(of(dw.dwconv_i8_taps))))
@@ -230,6 +237,7 @@ impl Kernels {
             .chain(of(self.scale_i8))
             .chain(of(self.add_i8))
             .chain(of(self.transpose_x8))
+            .chain(of(self.interleave_x8))
             .chain(of(self.lookup_i8))
     }
 }

@@ -6,11 +6,11 @@
 mod codegen;
 
 use codegen::{
-    dwconv_f32, emit_level, gemm_i8_amx,
+    dwconv_f32, emit_level, gemm_i8_amx, interleave,
     level::{HALVES, LEVELS, all},
     tables,
 };
-use kolibri::kernels::{AMX_K, AMX_ROWS, DW_SHAPES, TAPS_PIXELS};
+use kolibri::kernels::{AMX_K, AMX_ROWS, DW_SHAPES, INTERLEAVED, TAPS_PIXELS};
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// File name and text of all that is emitted.
@@ -30,6 +30,7 @@ fn emitted() -> BTreeMap<String, String> {
 fn shapes_are_those_of_the_crate() {
     assert_eq!((gemm_i8_amx::ROWS, gemm_i8_amx::K), (AMX_ROWS, AMX_K));
     assert_eq!((dwconv_f32::SHAPES, dwconv_f32::TAPS_PIXELS), (DW_SHAPES, TAPS_PIXELS));
+    assert_eq!(interleave::GROUPS, INTERLEAVED);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod common;
 use common::{Rng, Seed, emulated_levels, kernel_cases::*, kernel_i8_cases, levels, mem::Place, quickcheck};
 use kolibri::{
     Level,
-    kernels::{DW_SHAPES, TAPS_PIXELS},
+    kernels::{DW_SHAPES, INTERLEAVED, TAPS_PIXELS},
 };
 use std::collections::HashSet;
 
@@ -31,6 +31,7 @@ fn small_kernels_are_their_models() {
                 elementwise(rng, kernels, kernel, join, Place::Heap);
             }
             transpose(rng, kernels, kernels.transpose_x32[0], Place::Heap);
+            interleave(rng, kernels.interleave_x32, Place::Heap, 0xa5a5_a5a5u32, |any| any as u32);
             kernel_i8_cases::small_kernels(rng, kernels, Place::Heap);
         }
     });
@@ -104,6 +105,9 @@ fn tables_hold_what_their_names_say() {
         assert!(kernels.pool_i8.iter().map(|kernel| kernel.name).eq(pools[2..].iter()), "{level}");
         let elementwise = ["add_f32", "act_f32", "mul_f32"].map(|family| format!("{family}_{level}"));
         assert!(kernels.elementwise_f32.iter().map(|kernel| kernel.name).eq(elementwise.iter()), "{level}");
+        let interleave = |bits| INTERLEAVED.map(|groups| format!("interleave_x{bits}_g{groups}_{level}"));
+        assert!(kernels.interleave_x32.iter().map(|kernel| kernel.name).eq(interleave(32).iter()), "{level}");
+        assert!(kernels.interleave_x8.iter().map(|kernel| kernel.name).eq(interleave(8).iter()), "{level}");
         let blocks: Vec<_> = kernels.dw_i8.iter().map(|dw| dw.channels()).collect();
         assert!(blocks.is_sorted_by(|a, b| a > b), "{blocks:?}");
         let names: Vec<_> = kernels.list().map(|(name, _)| name).collect();

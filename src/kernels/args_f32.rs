@@ -189,6 +189,32 @@ pub type TransposeX32 = Transpose<f32>;
 /// [`Transpose`] of bytes.
 pub type TransposeX8 = Transpose<u8>;
 
+/// `y[j * G + i] = x[i * each + j]` in each pixel, `G` the number of groups of the kernel.
+///
+/// # Contract
+/// - `each` is 1 or more. Each of `pixels` pixels of `G * each` elements of `x` is valid for reads, and of `y` for writes,
+///   and they do not overlap.
+#[derive(Debug)]
+pub struct Interleave<T> {
+    /// Source.
+    pub x: *const T,
+    /// Elements from a source pixel to the next.
+    pub x_stride: usize,
+    /// Destination.
+    pub y: *mut T,
+    /// Elements from a destination pixel to the next.
+    pub y_stride: usize,
+    /// Pixels.
+    pub pixels: usize,
+    /// Elements of a group.
+    pub each: usize,
+}
+
+/// [`Interleave`] of any 32 bits.
+pub type InterleaveX32 = Interleave<f32>;
+/// [`Interleave`] of bytes.
+pub type InterleaveX8 = Interleave<u8>;
+
 /// A measurement.
 ///
 /// # Contract

@@ -6,9 +6,13 @@ use super::{
     sigmoid_slack, slack,
 };
 use kolibri::{
-    kernels::{DW_ROWS, DwConvF32, ElementwiseF32, Function, GemmF32, Kernel, Kernels, PoolF32, Probe, TransposeX32},
+    kernels::{
+        DW_ROWS, DwConvF32, ElementwiseF32, Function, GemmF32, INTERLEAVED, Interleave, Kernel, Kernels, PoolF32,
+        Probe, TransposeX32,
+    },
     reference,
 };
+use std::fmt::Debug;
 
 fn clamp(x: f32, min: f32, max: f32) -> f32 {
     let x = if x < min { min } else { x };
@@ -355,6 +359,34 @@ pub fn transpose(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<TransposeX32>,
     assert_eq!(bits(&dst), bits(&expected), "{} {args:?}", kernel.name);
 }
 
+/// Pixels of groups of any bits, the size of `B`, that are narrower than a row of 16 bytes or wider.
+pub fn interleave<T: Debug, B: Copy + PartialEq + Debug>(
+    rng: &mut Rng,
+    kernels: &[Kernel<Interleave<T>>],
+    place: Place,
+    canary: B,
+    any: fn(u64) -> B,
+) {
+    for (kernel, groups) in kernels.iter().zip(INTERLEAVED) {
+        let (pixels, each) = (rng.range(1, 4), rng.edge(16 / size_of::<B>(), 4));
+        let channels = groups * each;
+        let [x_stride, y_stride] = [channels + rng.below(3), channels + rng.below(3)];
+        let len = |stride| (pixels - 1) * stride + channels;
+        let x: Vec<_> = (0..len(x_stride)).map(|_| any(rng.next())).collect();
+        let x = Mem::new(place, &x, canary);
+        let mut expected = vec![canary; len(y_stride)];
+        let mut y = Mem::new(place, &expected, canary);
+        let args = Interleave { x: x.as_ptr().cast(), x_stride, y: y.as_mut_ptr().cast(), y_stride, pixels, each };
+        // SAFETY: made by the contract of `Interleave`; a `B` is as large as a `T`.
+        unsafe { kernel.run(&args) };
+
+        for (pixel, c) in (0..pixels).flat_map(|pixel| (0..channels).map(move |c| (pixel, c))) {
+            expected[pixel * y_stride + c] = x[pixel * x_stride + c % groups * each + c / groups];
+        }
+        assert_eq!(y[..], expected[..], "{} {args:?}", kernel.name);
+    }
+}
+
 /// Small whole numbers, of which every sum is exact.
 pub fn probes(rng: &mut Rng, kernels: &Kernels, place: Place) {
     let lanes = kernels.lanes;
@@ -403,6 +435,7 @@ pub fn every_kernel(rng: &mut Rng, kernels: &Kernels, place: Place) {
         elementwise(rng, kernels, kernel, join, place);
     }
     kernels.transpose_x32.iter().for_each(|&kernel| transpose(rng, kernels, kernel, place));
+    interleave(rng, kernels.interleave_x32, place, 0xa5a5_a5a5u32, |any| any as u32);
     probes(rng, kernels, place);
     kernel_i8_cases::every_kernel(rng, kernels, place);
 }

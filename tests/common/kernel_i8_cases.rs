@@ -3,6 +3,7 @@
 use super::{
     Rng,
     int8_cases::{Bytes, bytes, kind},
+    kernel_cases::interleave,
     mem::{Mem, Place},
 };
 use kolibri::kernels::{
@@ -608,4 +609,5 @@ pub fn small_kernels(rng: &mut Rng, kernels: &Kernels, place: Place) {
     add(rng, kernels, kernels.add_i8[0], place);
     lookup(rng, kernels, kernels.lookup_i8[0], place);
     transpose(rng, kernels.transpose_x8[0], place);
+    interleave(rng, kernels.interleave_x8, place, CANARY, |any| any as u8);
 }

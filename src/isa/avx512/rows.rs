@@ -3,7 +3,7 @@
 use super::mask;
 use core::arch::x86_64::*;
 
-pub use super::super::avx2::{Row, load_row16, no_row16, store_row16, transpose_bytes};
+pub use super::super::avx2::{Row, load_row16, no_row16, store_row16, zip2_x8, zip2_x32, zip3_x8, zip3_x32};
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]

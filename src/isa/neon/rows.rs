@@ -2,6 +2,7 @@
 
 use super::Bytes;
 use core::arch::aarch64::*;
+use seq_macro::seq;
 
 /// 16 bytes.
 pub type Row = Bytes;
@@ -14,33 +15,40 @@ pub fn no_row16() -> Row {
     vdupq_n_u8(0)
 }
 
-/// Four times each row beside the one eight further on.
+/// Byte by byte.
 #[inline]
 #[target_feature(enable = "neon")]
-pub fn transpose_bytes(r: [Row; 16]) -> [Row; 16] {
-    zip(zip(zip(zip(r))))
+pub fn zip2_x8(a: Row, b: Row) -> [Row; 2] {
+    [vzip1q_u8(a, b), vzip2q_u8(a, b)]
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn zip(r: [Row; 16]) -> [Row; 16] {
-    let (low, high) = (|i: usize| vzip1q_u8(r[i], r[i + 8]), |i: usize| vzip2q_u8(r[i], r[i + 8]));
-    [
-        low(0),
-        high(0),
-        low(1),
-        high(1),
-        low(2),
-        high(2),
-        low(3),
-        high(3),
-        low(4),
-        high(4),
-        low(5),
-        high(5),
-        low(6),
-        high(6),
-        low(7),
-        high(7),
-    ]
+pub fn zip2_x32(a: Row, b: Row) -> [Row; 2] {
+    let (a, b) = (vreinterpretq_u32_u8(a), vreinterpretq_u32_u8(b));
+    [vreinterpretq_u8_u32(vzip1q_u32(a, b)), vreinterpretq_u8_u32(vzip2q_u32(a, b))]
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn zip3_x8(a: Row, b: Row, c: Row) -> [Row; 3] {
+    pick(&seq!(P in 0..48 { [#(16 * (P % 3) + P / 3,)*] }), [a, b, c])
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn zip3_x32(a: Row, b: Row, c: Row) -> [Row; 3] {
+    pick(&seq!(P in 0..48 { [#(16 * (P / 4 % 3) + P / 12 * 4 + P % 4,)*] }), [a, b, c])
+}
+
+/// Each byte that one of 48 indices says.
+#[inline]
+#[target_feature(enable = "neon")]
+fn pick(indices: &[u8; 48], [a, b, c]: [Row; 3]) -> [Row; 3] {
+    let at = |first: usize| {
+        // SAFETY: 16 of 48 indices.
+        let indices = unsafe { vld1q_u8(indices.as_ptr().add(first)) };
+        vqtbl3q_u8(uint8x16x3_t(a, b, c), indices)
+    };
+    [at(0), at(16), at(32)]
 }
