@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, non_zero, product},
-    kernels::{Kernel, Kernels, Transpose, TransposeX8, TransposeX32},
+    kernels::{Interleave, Kernel, Kernels, Transpose},
 };
 use core::{fmt::Debug, marker::PhantomData, ops::Range};
 
@@ -23,6 +23,9 @@ pub trait Element: Copy + Send + Sync + 'static + sealed::Sealed {
     /// The kernel that transposes such elements.
     #[doc(hidden)]
     fn transpose(kernels: &Kernels) -> Kernel<Transpose<Self::Bits>>;
+    /// The kernels that interleave groups of such elements.
+    #[doc(hidden)]
+    fn interleave(kernels: &Kernels) -> &'static [Kernel<Interleave<Self::Bits>>];
     /// An element of the same size, for which there are kernels.
     #[doc(hidden)]
     type Bits;
@@ -34,8 +37,11 @@ impl Element for f32 {
     type Pool = crate::ops::PoolF32;
     type Excite = crate::ops::ExciteF32;
     type Bits = f32;
-    fn transpose(kernels: &Kernels) -> Kernel<TransposeX32> {
+    fn transpose(kernels: &Kernels) -> Kernel<Transpose<f32>> {
         kernels.transpose_x32[0]
+    }
+    fn interleave(kernels: &Kernels) -> &'static [Kernel<Interleave<f32>>] {
+        kernels.interleave_x32
     }
 }
 impl Element for i8 {
@@ -44,8 +50,11 @@ impl Element for i8 {
     type Pool = crate::ops::PoolI8;
     type Excite = crate::ops::ExciteI8<Self>;
     type Bits = u8;
-    fn transpose(kernels: &Kernels) -> Kernel<TransposeX8> {
+    fn transpose(kernels: &Kernels) -> Kernel<Transpose<u8>> {
         kernels.transpose_x8[0]
+    }
+    fn interleave(kernels: &Kernels) -> &'static [Kernel<Interleave<u8>>] {
+        kernels.interleave_x8
     }
 }
 impl Element for u8 {
@@ -54,8 +63,11 @@ impl Element for u8 {
     type Pool = crate::ops::PoolI8;
     type Excite = crate::ops::ExciteI8<Self>;
     type Bits = u8;
-    fn transpose(kernels: &Kernels) -> Kernel<TransposeX8> {
+    fn transpose(kernels: &Kernels) -> Kernel<Transpose<u8>> {
         kernels.transpose_x8[0]
+    }
+    fn interleave(kernels: &Kernels) -> &'static [Kernel<Interleave<u8>>] {
+        kernels.interleave_x8
     }
 }
 

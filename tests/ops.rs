@@ -4,14 +4,14 @@
 mod common;
 
 use common::{
-    CANARY, Data, Rng, Seed, int8_cases,
+    CANARY, Data, Rng, Seed, int8_cases, levels,
     mem::Place,
     operator_cases::{self, conv_geometry, conv_of, fully_connected_of},
     quickcheck, squeeze_excite_cases,
 };
 use kolibri::{
-    Activation, ConvGeometry, Error, Image, ImageMut, Lookup, Padding, Pool2d, QuantParams, Quantized, Requantization,
-    Serial, Weights, Window, reference,
+    Activation, ChannelShuffle, ConvGeometry, Error, Image, ImageMut, Lookup, Padding, Pool2d, QuantParams, Quantized,
+    Requantization, Serial, Weights, Window, kernels::INTERLEAVED, reference,
 };
 
 #[test]
@@ -73,6 +73,21 @@ fn the_sigmoid_is_within_its_bound() {
 #[test]
 fn channel_shuffle_is_the_reference() {
     quickcheck(400, |seed: Seed| operator_cases::shuffle(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
+fn groups_of_the_shufflenets_have_kernels() {
+    for (kernels, groups) in levels().into_iter().flat_map(|kernels| (1..20).map(move |groups| (kernels, groups))) {
+        let shuffle = ChannelShuffle::new_on(kernels, groups).expect("valid");
+        for (size, name) in [("x32", shuffle.kernel_names().next()), ("x8", shuffle.kernel_names_of::<i8>().next())] {
+            let family = if INTERLEAVED.contains(&groups) {
+                format!("interleave_{size}_g{groups}_")
+            } else {
+                format!("transpose_{size}_")
+            };
+            assert!(name.is_some_and(|name| name.starts_with(&family)), "{name:?}");
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Error, Image, ImageMut, Level, Parallel, Workspace,
     error::non_zero,
-    kernels::{Kernels, Transpose},
+    kernels::{INTERLEAVED, Interleave, Kernel, Kernels, Transpose},
     tensor::Element,
 };
 
@@ -44,7 +44,13 @@ impl ChannelShuffle {
 
     /// The kernels that `run` uses on such elements.
     pub fn kernel_names_of<T: Element>(&self) -> impl Iterator<Item = &'static str> + use<T> {
-        core::iter::once(T::transpose(self.kernels).name)
+        core::iter::once(self.interleave::<T>().map_or(T::transpose(self.kernels).name, |kernel| kernel.name))
+    }
+
+    /// The kernel for that many groups, where there is one.
+    fn interleave<T: Element>(&self) -> Option<Kernel<Interleave<T::Bits>>> {
+        let at = INTERLEAVED.iter().position(|&groups| groups == self.groups)?;
+        Some(T::interleave(self.kernels)[at])
     }
 
     /// Shuffles an NHWC image: each pixel is a matrix of `groups` rows that is transposed.
@@ -56,7 +62,21 @@ impl ChannelShuffle {
         let (x, y) = (x.raw(), y.raw());
         let each = x.c / self.groups;
         let mut nothing = Workspace::default();
+        let interleave = self.interleave::<T>();
         run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
+            if let Some(kernel) = interleave {
+                let args = Interleave {
+                    x: x.pixel(pixels.start).cast_const().cast(),
+                    x_stride: x.pixel_stride,
+                    y: y.pixel(pixels.start).cast(),
+                    y_stride: y.pixel_stride,
+                    pixels: pixels.len(),
+                    each,
+                };
+                // SAFETY: the contract of `Interleave`: pixels of each image, which are apart; elements are moved as bits of
+                // the same size.
+                return unsafe { kernel.run(&args) };
+            }
             for pixel in pixels {
                 let args = Transpose {
                     src: x.pixel(pixel).cast_const(),

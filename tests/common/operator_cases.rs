@@ -383,7 +383,7 @@ pub fn add(rng: &mut Rng, place: Place) {
 
 pub fn shuffle(rng: &mut Rng, place: Place) {
     let groups = rng.range(1, 9);
-    let shape @ [n, h, w, c] = [rng.range(1, 2), rng.range(1, 7), rng.range(1, 7), groups * rng.range(1, 20)];
+    let shape @ [n, h, w, c] = [rng.range(1, 2), rng.range(1, 7), rng.range(1, 7), groups * rng.edge(4, 5)];
     let (x_layout, y_layout) = (Layout::random(rng, shape), Layout::random(rng, shape));
     let x = floats(place, &rng.values(x_layout.len(), Data::Wide));
     let before = vec![CANARY; y_layout.len()];
