@@ -43,7 +43,7 @@ impl Network<f32> {
     /// # Errors
     /// Whatever kolibri finds wrong with a layer.
     pub fn new(model: &Model, kernels: &'static Kernels, threads: usize) -> Result<Self> {
-        Self::in_steps(model, fuse::steps(&model.graph), kernels, threads)
+        Ok(Self::in_steps(model, fuse::steps(&model.graph), kernels, threads)?.without_views())
     }
 
     /// As [`Network::new`], each layer by itself, so that its output can be seen.
@@ -68,7 +68,7 @@ impl Network<u8> {
     /// # Errors
     /// As [`Network::new`].
     pub fn quantized(model: &QuantizedModel, kernels: &'static Kernels, threads: usize) -> Result<Self> {
-        Self::quantized_in_steps(model, fuse::steps(&model.graph), kernels, threads)
+        Ok(Self::quantized_in_steps(model, fuse::steps(&model.graph), kernels, threads)?.without_views())
     }
 
     /// As [`Network::layer_by_layer`], on bytes.
@@ -123,6 +123,12 @@ impl<T: Element + Default> Network<T> {
         }));
         let arena = Arena::new(places.len);
         Ok(Network { graph: graph.clone(), places, steps, arena, workspace })
+    }
+
+    /// The same without the steps that do nothing.
+    fn without_views(mut self) -> Self {
+        self.steps.retain(|step| !matches!(&step.work, Work::Copy(copies) if copies.is_empty()));
+        self
     }
 
     /// Its layers.

@@ -1,7 +1,8 @@
 //! Where the values of a network lie: one arena, in which buffers share memory unless they are needed at once.
 //!
 //! A split is a view of its input. What a concat puts together is written there by the layers that make it; only what lies
-//! in another buffer already is copied.
+//! in another buffer already is copied. Where the last part is the front of a value, the whole value is written there, its
+//! rest behind the concat: of a unit of ShuffleNetV2 only the channels that are older than the unit before are copied.
 
 use crate::{
     graph::Graph,
@@ -51,20 +52,29 @@ impl Places {
         let mut views = vec![None; graph.values()];
         let mut lens = Vec::new();
         views[0] = Some(View { buffer: None, offset: 0, stride: graph.input[2] });
-        let ends = || steps.iter().map(|step| (step.end, &graph.layers[step.end - 1]));
+        let layers = || steps.iter().map(|step| (step.end, &graph.layers[step.end - 1]));
+        let mut ends = vec![false; graph.values()];
+        layers().for_each(|(value, layer)| ends[value] = !layer.shape.is_view());
         // From the last to the first: a concat knows its place before what it puts together.
-        for (value, layer) in ends().rev().filter(|(_, layer)| layer.shape.op != Op::Split) {
-            let view = *views[value].get_or_insert_with(|| {
-                lens.push(layer.shape.y_len());
-                View { buffer: Some(lens.len() - 1), offset: 0, stride: layer.shape.cout }
+        for (value, layer) in layers().rev().filter(|(_, layer)| layer.shape.op != Op::Split) {
+            let view = views[value].unwrap_or_else(|| {
+                let overhang = overhang(graph, layer).filter(|&(whole, _)| ends[whole] && views[whole].is_none());
+                let stride = layer.shape.cout + overhang.map_or(0, |(_, behind)| behind);
+                lens.push(layer.shape.y_len() / layer.shape.cout * stride);
+                let view = View { buffer: Some(lens.len() - 1), offset: 0, stride };
+                if let Some((whole, _)) = overhang {
+                    views[whole] = Some(View { offset: stride - graph.shape(whole)[2], ..view });
+                }
+                view
             });
+            views[value] = Some(view);
             for (value, offset) in parts(graph, layer) {
                 if value > 0 && graph.layers[value - 1].shape.op != Op::Split {
                     views[value].get_or_insert(View { offset: view.offset + offset, ..view });
                 }
             }
         }
-        for (value, layer) in ends().filter(|(_, layer)| layer.shape.op == Op::Split) {
+        for (value, layer) in layers().filter(|(_, layer)| layer.shape.op == Op::Split) {
             views[value] = views[layer.inputs[0]].map(|of| View { offset: of.offset + layer.shape.offset, ..of });
         }
         let mut buffers: Vec<_> = lens.iter().map(|&len| Buffer { len, used: [usize::MAX, 0], start: 0 }).collect();
@@ -103,6 +113,14 @@ fn parts<'a>(graph: &'a Graph, layer: &'a Layer) -> impl Iterator<Item = (usize,
         *offset += graph.shape(value)[2];
         Some((value, first))
     })
+}
+
+/// The value of which the last part of a concat is the front, and how many channels it has behind that.
+fn overhang(graph: &Graph, concat: &Layer) -> Option<(usize, usize)> {
+    let (last, _) = parts(graph, concat).last().filter(|&(value, _)| value > 0)?;
+    let Layer { shape, inputs, .. } = &graph.layers[last - 1];
+    let front = shape.op == Op::Split && shape.offset == 0;
+    front.then(|| (inputs[0], graph.shape(inputs[0])[2] - shape.cout))
 }
 
 /// Gives each buffer a start, the largest first, each as low as those allow that are used while it is. Returns the length.
