@@ -109,7 +109,7 @@ pub use geometry::{Activation, ConvGeometry, Padding, Weights, Window};
 pub use kernels::emitted;
 pub use ops::{
     Activate, Add, Chain, ChannelShuffle, Concat, Conv2d, FullyConnected, Fusion, Lookup, Pool2d, SqueezeExcite,
-    SqueezeExciteQuantization, copy, nchw_to_nhwc, nhwc_to_nchw,
+    SqueezeExciteQuantization, SqueezeExciteWeights, copy, nchw_to_nhwc, nhwc_to_nchw,
 };
 pub use packed::{PackedWeights, join_weights};
 #[cfg(feature = "rayon")]

@@ -6,7 +6,7 @@ use common::levels;
 use kolibri::{
     Activate, Activation, Add, Chain, ChannelShuffle, Concat, Conv2d, ConvGeometry, FullyConnected, Fusion, Image,
     ImageMut, Lookup, Padding, Pool2d, QuantParams, Quantization, Requantization, Serial, SqueezeExcite,
-    SqueezeExciteQuantization, Weights, Window, Workspace, nchw_to_nhwc, nhwc_to_nchw,
+    SqueezeExciteQuantization, SqueezeExciteWeights, Weights, Window, Workspace, nchw_to_nhwc, nhwc_to_nchw,
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -135,7 +135,15 @@ fn run_allocates_nothing() {
             activate.run_in_place(ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
         });
         let weights = [0.25; 24 * 6];
-        let layer = SqueezeExcite::f32_on(kernels, 24, 6, &weights, None, &weights, None).expect("valid");
+        let weights = SqueezeExciteWeights {
+            c: 24,
+            reduced: 6,
+            w_reduce: &weights,
+            b_reduce: None,
+            w_expand: &weights,
+            b_expand: None,
+        };
+        let layer = SqueezeExcite::f32_on(kernels, &weights).expect("valid");
         let mut workspace = Workspace::new(layer.workspace_len([2, 9, 9], 1).expect("valid")).expect("memory");
         allocates_nothing("squeeze-excite", || {
             let y = ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense");
@@ -234,8 +242,15 @@ fn run_on_bytes_allocates_nothing() {
             mode: float,
         };
         let weights = [3; 24 * 6];
-        let layer = SqueezeExcite::<u8>::quantized_on(kernels, 24, 6, &weights, None, &weights, None, &quantization);
-        let layer = layer.expect("valid");
+        let weights = SqueezeExciteWeights {
+            c: 24,
+            reduced: 6,
+            w_reduce: &weights,
+            b_reduce: None,
+            w_expand: &weights,
+            b_expand: None,
+        };
+        let layer = SqueezeExcite::<u8>::quantized_on(kernels, &weights, &quantization).expect("valid");
         let mut workspace = Workspace::new(layer.workspace_len([2, 9, 9], 1).expect("valid")).expect("memory");
         allocates_nothing("squeeze-excite of bytes", || {
             let y = ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense");

@@ -11,7 +11,7 @@ use common::{
 };
 use kolibri::{
     Activation, ChannelShuffle, ConvGeometry, Error, Image, ImageMut, Lookup, Padding, Pool2d, QuantParams, Quantized,
-    Requantization, Serial, Weights, Window, kernels::INTERLEAVED, reference,
+    Requantization, Serial, SqueezeExciteWeights, Weights, Window, kernels::INTERLEAVED, reference,
 };
 
 #[test]
@@ -237,7 +237,9 @@ fn known_answers() {
     let (zeros, bias) = ([0.0; 2], [0.0, f32::INFINITY]);
     let mut y = [0.0; 4];
     let (from, to) = (Image::nhwc(&x[..4], 1, 1, 2, 2).expect("dense"), ImageMut::nhwc(&mut y, 1, 1, 2, 2));
-    reference::squeeze_excite(from, to.expect("dense"), 1, &zeros, None, &zeros, Some(&bias)).expect("valid");
+    let (w_reduce, w_expand, b_expand) = (&zeros[..], &zeros[..], Some(&bias[..]));
+    let weights = SqueezeExciteWeights { c: 2, reduced: 1, w_reduce, b_reduce: None, w_expand, b_expand };
+    reference::squeeze_excite(from, to.expect("dense"), &weights).expect("valid");
     assert_eq!(y, [0.5, 2.0, 1.5, 4.0]);
 
     // [n][c][h][w] of one pixel pair with three channels.

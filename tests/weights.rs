@@ -5,8 +5,8 @@ mod common;
 use common::{Rng, levels};
 use kolibri::{
     Activation, Chain, Conv2d, ConvGeometry, Element, FullyConnected, Image, ImageMut, PackedWeights, Padding,
-    QuantParams, Quantization, Requantization, Serial, SqueezeExcite, Weights, Workspace, join_weights,
-    kernels::Kernels,
+    QuantParams, Quantization, Requantization, Serial, SqueezeExcite, SqueezeExciteWeights, Weights, Workspace,
+    join_weights, kernels::Kernels,
 };
 
 /// An operator that can be asked what it makes of the same input.
@@ -94,7 +94,8 @@ fn operators(kernels: &'static Kernels, rng: &mut Rng) -> Vec<Box<dyn Answers>> 
     let (w, none) = (input(24 * 6), Activation::None);
     let mut all: Vec<Box<dyn Answers>> = convs.into_iter().map(|conv| Box::new(conv) as _).collect();
     all.push(Box::new(Chain::new(chain).unwrap()));
-    all.push(Box::new(SqueezeExcite::f32_on(kernels, 24, 6, &w, None, &w, None).unwrap()));
+    let excite = SqueezeExciteWeights { c: 24, reduced: 6, w_reduce: &w, b_reduce: None, w_expand: &w, b_expand: None };
+    all.push(Box::new(SqueezeExcite::f32_on(kernels, &excite).unwrap()));
     all.extend([bytes(130, 1010), bytes(7, 5)].map(|conv| Box::new(conv) as _));
     all.push(Box::new(FullyConnected::f32_on(kernels, 64, 1000, &input(64 * 1000), None, none).unwrap()));
     all

@@ -105,19 +105,12 @@ pub(crate) fn check_pointwise<T>(x: &Image<'_, T>, y: &ImageMut<'_, T>) -> Resul
     y.raw().expect_apart("x", &x.raw())
 }
 
-/// What the products of a squeeze-excite are made of.
-pub(crate) fn check_squeeze_excite<W, B>(
-    c: usize,
-    reduced: usize,
-    [w_reduce, w_expand]: [&[W]; 2],
-    [b_reduce, b_expand]: [Option<&[B]>; 2],
-) -> Result<(), Error> {
-    non_zero(&[("channels", c), ("reduced", reduced)])?;
-    let len = product("weights", &[c, reduced])?;
-    check_length("w_reduce", len, w_reduce.len())?;
-    check_length("w_expand", len, w_expand.len())?;
-    b_reduce.map_or(Ok(()), |bias| check_length("b_reduce", reduced, bias.len()))?;
-    b_expand.map_or(Ok(()), |bias| check_length("b_expand", c, bias.len()))
+/// The images of a squeeze-excite of `c` channels; returns how many they are.
+pub(crate) fn check_excited<T>(x: &Image<'_, T>, y: &ImageMut<'_, T>, c: usize) -> Result<usize, Error> {
+    let [n, h, w, _] = x.shape();
+    x.raw().expect("x", [n, h, w, c])?;
+    check_pointwise(x, y)?;
+    Ok(n)
 }
 
 pub(crate) fn check_concat<T>(images: usize, x: &[Image<'_, T>], y: &ImageMut<'_, T>) -> Result<(), Error> {

@@ -30,7 +30,9 @@ pub use fully_connected::FullyConnected;
 pub use lookup::{Concat, Lookup};
 pub use pool::{Pool2d, PoolF32, PoolI8};
 pub use shuffle::{ChannelShuffle, copy, nchw_to_nhwc, nhwc_to_nchw};
-pub use squeeze_excite::{ExciteF32, ExciteI8, ExcitePath, SqueezeExcite, SqueezeExciteQuantization};
+pub use squeeze_excite::{
+    ExciteF32, ExciteI8, ExcitePath, SqueezeExcite, SqueezeExciteQuantization, SqueezeExciteWeights,
+};
 
 use crate::{Error, Parallel, Workspace};
 use core::{

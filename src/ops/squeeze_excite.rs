@@ -1,6 +1,6 @@
 //! Squeeze-excite: channels scaled by what the whole image says of them.
 
-use super::{FullyConnected, Pool2d, Scratch, check_length, check_pointwise, check_squeeze_excite, run_parts};
+use super::{FullyConnected, Pool2d, Scratch, check_excited, check_length, run_parts};
 use crate::{
     Activation, Element, Error, Image, ImageMut, Level, Parallel, QuantParams, Quantization, Quantized, Requantization,
     Workspace,
@@ -62,37 +62,50 @@ pub struct SqueezeExciteQuantization<'a> {
     pub mode: Requantization,
 }
 
+/// The weights of a [`SqueezeExcite`]: of bytes `i8`, whose zero point is 0, with biases in `i32`.
+#[derive(Clone, Copy, Debug)]
+pub struct SqueezeExciteWeights<'a, W = f32, B = W> {
+    /// Channels of the image.
+    pub c: usize,
+    /// Outputs of the first product.
+    pub reduced: usize,
+    /// Of the first product, `[reduced][c]`.
+    pub w_reduce: &'a [W],
+    /// Of the first product; without it zeros.
+    pub b_reduce: Option<&'a [B]>,
+    /// Of the second product, `[c][reduced]`.
+    pub w_expand: &'a [W],
+    /// Of the second product; without it zeros.
+    pub b_expand: Option<&'a [B]>,
+}
+
+impl<W, B> SqueezeExciteWeights<'_, W, B> {
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        non_zero(&[("channels", self.c), ("reduced", self.reduced)])?;
+        let len = product("weights", &[self.c, self.reduced])?;
+        check_length("w_reduce", len, self.w_reduce.len())?;
+        check_length("w_expand", len, self.w_expand.len())?;
+        self.b_reduce.map_or(Ok(()), |bias| check_length("b_reduce", self.reduced, bias.len()))?;
+        self.b_expand.map_or(Ok(()), |bias| check_length("b_expand", self.c, bias.len()))
+    }
+}
+
 impl SqueezeExcite<f32> {
-    /// For `c` channels, with weights `w_reduce[reduced][c]` and `w_expand[c][reduced]`; packs for the best level of
-    /// this CPU.
+    /// Packs for the best level of this CPU.
     ///
     /// # Errors
     /// Sizes of zero or that overflow, weights or biases of the wrong length; [`Error::Isa`].
-    pub fn f32(
-        c: usize,
-        reduced: usize,
-        w_reduce: &[f32],
-        b_reduce: Option<&[f32]>,
-        w_expand: &[f32],
-        b_expand: Option<&[f32]>,
-    ) -> Result<Self, Error> {
-        Self::f32_on(Level::selected()?, c, reduced, w_reduce, b_reduce, w_expand, b_expand)
+    pub fn f32(weights: &SqueezeExciteWeights<'_>) -> Result<Self, Error> {
+        Self::f32_on(Level::selected()?, weights)
     }
 
     /// Packs for a level of the caller's choice.
     ///
     /// # Errors
     /// As [`SqueezeExcite::f32`].
-    pub fn f32_on(
-        kernels: &'static Kernels,
-        c: usize,
-        reduced: usize,
-        w_reduce: &[f32],
-        b_reduce: Option<&[f32]>,
-        w_expand: &[f32],
-        b_expand: Option<&[f32]>,
-    ) -> Result<Self, Error> {
-        check_squeeze_excite(c, reduced, [w_reduce, w_expand], [b_reduce, b_expand])?;
+    pub fn f32_on(kernels: &'static Kernels, weights: &SqueezeExciteWeights<'_>) -> Result<Self, Error> {
+        weights.validate()?;
+        let &SqueezeExciteWeights { c, reduced, w_reduce, b_reduce, w_expand, b_expand } = weights;
         let (relu, sigmoid) = (Activation::Relu, Activation::Sigmoid);
         Ok(SqueezeExcite {
             c,
@@ -105,40 +118,29 @@ impl SqueezeExcite<f32> {
 }
 
 impl<T: Quantized> SqueezeExcite<T> {
-    /// Of bytes, with weights as for f32, whose zero point is 0; packs for the best level of this CPU.
+    /// Of bytes; packs for the best level of this CPU.
     ///
     /// # Errors
     /// As for f32; scales that are not positive and finite, or whose ratios overflow, the last one 2^15; scales of
     /// weights that are neither one nor one for each output; zero points out of range.
     pub fn quantized(
-        c: usize,
-        reduced: usize,
-        w_reduce: &[i8],
-        b_reduce: Option<&[i32]>,
-        w_expand: &[i8],
-        b_expand: Option<&[i32]>,
+        weights: &SqueezeExciteWeights<'_, i8, i32>,
         quantization: &SqueezeExciteQuantization<'_>,
     ) -> Result<Self, Error> {
-        let kernels = Level::selected()?;
-        Self::quantized_on(kernels, c, reduced, w_reduce, b_reduce, w_expand, b_expand, quantization)
+        Self::quantized_on(Level::selected()?, weights, quantization)
     }
 
     /// Of bytes, for a level of the caller's choice.
     ///
     /// # Errors
     /// As [`SqueezeExcite::quantized`].
-    #[allow(clippy::too_many_arguments)]
     pub fn quantized_on(
         kernels: &'static Kernels,
-        c: usize,
-        reduced: usize,
-        w_reduce: &[i8],
-        b_reduce: Option<&[i32]>,
-        w_expand: &[i8],
-        b_expand: Option<&[i32]>,
+        weights: &SqueezeExciteWeights<'_, i8, i32>,
         quantization: &SqueezeExciteQuantization<'_>,
     ) -> Result<Self, Error> {
-        check_squeeze_excite(c, reduced, [w_reduce, w_expand], [b_reduce, b_expand])?;
+        weights.validate()?;
+        let &SqueezeExciteWeights { c, reduced, w_reduce, b_reduce, w_expand, b_expand } = weights;
         let q = quantization;
         q.validate::<T>(c, reduced)?;
         let (relu, none) = (Activation::Relu, Activation::None);
@@ -221,9 +223,8 @@ impl<T: Element> SqueezeExcite<T> {
         workspace: &mut Workspace,
         parallel: &dyn Parallel,
     ) -> Result<(), Error> {
-        let ([n, h, w, _], c) = (x.shape(), self.c);
-        x.raw().expect("x", [n, h, w, c])?;
-        check_pointwise(&x, &y)?;
+        let ([_, h, w, _], c) = (x.shape(), self.c);
+        let n = check_excited(&x, &y, c)?;
         let expected = self.workspace_len([n, h, w], parallel.threads())?;
         if workspace.len() < expected {
             return Err(Error::Workspace { expected, got: workspace.len() });

@@ -4,7 +4,8 @@ use super::{activate, fully_connected, fully_connected_quantized, global_average
 use super::{positions, put};
 use crate::{
     Activation, Error, Image, ImageMut, QuantParams, Quantized, Requantization, SqueezeExciteQuantization,
-    ops::{check_length, check_pointwise, check_squeeze_excite},
+    SqueezeExciteWeights,
+    ops::{check_excited, check_length, check_pointwise},
     quant::{self, Product},
 };
 
@@ -133,19 +134,10 @@ pub fn channel_scale_quantized<T: Quantized>(
 ///
 /// # Errors
 /// As [`crate::SqueezeExcite`].
-#[allow(clippy::too_many_arguments)]
-pub fn squeeze_excite(
-    x: Image<'_>,
-    y: ImageMut<'_>,
-    reduced: usize,
-    w_reduce: &[f32],
-    b_reduce: Option<&[f32]>,
-    w_expand: &[f32],
-    b_expand: Option<&[f32]>,
-) -> Result<(), Error> {
-    let [n, _, _, c] = x.shape();
-    check_squeeze_excite(c, reduced, [w_reduce, w_expand], [b_reduce, b_expand])?;
-    check_pointwise(&x, &y)?;
+pub fn squeeze_excite(x: Image<'_>, y: ImageMut<'_>, weights: &SqueezeExciteWeights<'_>) -> Result<(), Error> {
+    weights.validate()?;
+    let &SqueezeExciteWeights { c, reduced, w_reduce, b_reduce, w_expand, b_expand } = weights;
+    let n = check_excited(&x, &y, c)?;
     let (mut a, mut r, mut s) = (vec![0.0; n * c], vec![0.0; n * reduced], vec![0.0; n * c]);
     global_average(x, ImageMut::nhwc(&mut a, n, 1, 1, c)?)?;
     fully_connected(&a, n, &mut r, c, reduced, w_reduce, b_reduce, Activation::Relu)?;
@@ -158,21 +150,16 @@ pub fn squeeze_excite(
 ///
 /// # Errors
 /// As [`crate::SqueezeExcite`].
-#[allow(clippy::too_many_arguments)]
 pub fn squeeze_excite_quantized<T: Quantized>(
     x: Image<'_, T>,
     y: ImageMut<'_, T>,
-    reduced: usize,
-    w_reduce: &[i8],
-    b_reduce: Option<&[i32]>,
-    w_expand: &[i8],
-    b_expand: Option<&[i32]>,
+    weights: &SqueezeExciteWeights<'_, i8, i32>,
     q: &SqueezeExciteQuantization<'_>,
 ) -> Result<(), Error> {
-    let [n, _, _, c] = x.shape();
-    check_squeeze_excite(c, reduced, [w_reduce, w_expand], [b_reduce, b_expand])?;
+    weights.validate()?;
+    let &SqueezeExciteWeights { c, reduced, w_reduce, b_reduce, w_expand, b_expand } = weights;
     q.validate::<T>(c, reduced)?;
-    check_pointwise(&x, &y)?;
+    let n = check_excited(&x, &y, c)?;
     let zeros = |channels: usize| vec![T::from_i32(0); n * channels];
     let (mut a, mut r, mut e, mut s) = (zeros(c), zeros(reduced), zeros(c), zeros(c));
     let (relu, none) = (Activation::Relu, Activation::None);

@@ -8,8 +8,8 @@ use super::{
     sigmoid_slack, slack,
 };
 use kolibri::{
-    Activate, Activation, Image, Quantized, Requantization, SqueezeExcite, SqueezeExciteQuantization, Workspace,
-    reference,
+    Activate, Activation, Image, Quantized, Requantization, SqueezeExcite, SqueezeExciteQuantization,
+    SqueezeExciteWeights, Workspace, reference,
 };
 use std::fmt::Debug;
 
@@ -57,11 +57,12 @@ pub fn squeeze_excite(rng: &mut Rng, place: Place) {
     let b_reduce = has_biases[0].then_some(&b_reduce[..]);
     let b_expand = has_biases[1].then_some(&b_expand[..]);
     let what = ("squeeze-excite", reduced, &x_layout, &y_layout, data, has_biases);
+    let weights = &SqueezeExciteWeights { c, reduced, w_reduce: &w_reduce, b_reduce, w_expand: &w_expand, b_expand };
 
     let before = vec![CANARY; y_layout.len()];
     let mut values = before.clone();
     let (from, to) = (x_layout.view(&x), y_layout.view_mut(&mut values));
-    reference::squeeze_excite(from, to, reduced, &w_reduce, b_reduce, &w_expand, b_expand).expect("valid");
+    reference::squeeze_excite(from, to, weights).expect("valid");
 
     // By how much a level without FMA may differ: through a slope of at most 1 / 4, the sigmoid, and the last product.
     let sizes = magnitudes(&x);
@@ -71,17 +72,16 @@ pub fn squeeze_excite(rng: &mut Rng, place: Place) {
     let average = kolibri::ImageMut::nhwc(&mut a, n, 1, 1, c).expect("dense");
     reference::global_average(x_layout.view(&sizes), average).expect("valid");
     let bias = b_reduce.map(magnitudes);
-    let weights = [magnitudes(&w_reduce), magnitudes(&w_expand)];
-    reference::fully_connected(&a, n, &mut r, c, reduced, &weights[0], bias.as_deref(), none).expect("valid");
+    let sizes_of_weights = [magnitudes(&w_reduce), magnitudes(&w_expand)];
+    reference::fully_connected(&a, n, &mut r, c, reduced, &sizes_of_weights[0], bias.as_deref(), none).expect("valid");
     let bias = b_expand.map(magnitudes);
-    reference::fully_connected(&r, n, &mut s, reduced, c, &weights[1], bias.as_deref(), none).expect("valid");
+    reference::fully_connected(&r, n, &mut s, reduced, c, &sizes_of_weights[1], bias.as_deref(), none).expect("valid");
     s.iter_mut().for_each(|size| *size = 0.25 * slack(c + reduced, *size) + sigmoid_slack(1.0));
     reference::channel_scale(x_layout.view(&sizes), &s, y_layout.view_mut(&mut by)).expect("valid");
     let expected = Expected { values, slack: Some(by), data };
 
     operator_cases::on_every_level(&what, place, &before, &expected, &mut |kernels, y, parallel| {
-        let layer = SqueezeExcite::f32_on(kernels, c, reduced, &w_reduce, b_reduce, &w_expand, b_expand);
-        let layer = layer.expect("valid");
+        let layer = SqueezeExcite::f32_on(kernels, weights).expect("valid");
         let mut workspace =
             Workspace::new(layer.workspace_len([n, h, w], parallel.threads()).expect("valid")).expect("memory");
         // Twice: the second time the workspace is no longer zeros.
@@ -144,10 +144,10 @@ fn of_bytes<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
     let mut expected = before.clone();
     let (from, to): (Image<'_, T>, _) = (x_layout.view(&x), y_layout.view_mut(&mut expected));
     let q = &quantization;
-    reference::squeeze_excite_quantized(from, to, reduced, &w_reduce, b_reduce, &w_expand, b_expand, q).expect("valid");
+    let weights = &SqueezeExciteWeights { c, reduced, w_reduce: &w_reduce, b_reduce, w_expand: &w_expand, b_expand };
+    reference::squeeze_excite_quantized(from, to, weights, q).expect("valid");
     int8_cases::on_every_level(rng, &what, place, &expected, &mut |kernels, y: &mut [T], parallel| {
-        let layer = SqueezeExcite::<T>::quantized_on(kernels, c, reduced, &w_reduce, b_reduce, &w_expand, b_expand, q);
-        let layer = layer.expect("valid");
+        let layer = SqueezeExcite::<T>::quantized_on(kernels, weights, q).expect("valid");
         let mut workspace =
             Workspace::new(layer.workspace_len([n, h, w], parallel.threads()).expect("valid")).expect("memory");
         for _ in 0..2 {

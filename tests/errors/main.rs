@@ -13,7 +13,8 @@ use common::CANARY;
 use kolibri::{
     Activate, Activation, Add, Chain, ChannelShuffle, Concat, Conv2d, ConvGeometry, Error, FullyConnected, Fusion,
     Image, ImageMut, Level, Lookup, Padding, Pool2d, QuantParams, Quantization, Requantization, Serial, SqueezeExcite,
-    SqueezeExciteQuantization, Weights, Window, Workspace, kernels::Kernels, nchw_to_nhwc, nhwc_to_nchw, reference,
+    SqueezeExciteQuantization, SqueezeExciteWeights, Weights, Window, Workspace, kernels::Kernels, nchw_to_nhwc,
+    nhwc_to_nchw, reference,
 };
 
 const HUGE: usize = usize::MAX;

@@ -33,12 +33,23 @@ fn refuses_sizes<R>(new: impl Fn(usize, usize, [usize; 4]) -> Result<R, Error>) 
     assert!(new(4, 2, right).is_ok());
 }
 
+/// Weights and biases of these lengths.
+fn weights<'a, W, B>(
+    c: usize,
+    reduced: usize,
+    [w_reduce, b_reduce, w_expand, b_expand]: [usize; 4],
+    weights: &'a [W],
+    biases: &'a [B],
+) -> SqueezeExciteWeights<'a, W, B> {
+    let ([w_reduce, w_expand], [b_reduce, b_expand]) =
+        ([w_reduce, w_expand].map(|len| &weights[..len]), [b_reduce, b_expand].map(|len| Some(&biases[..len])));
+    SqueezeExciteWeights { c, reduced, w_reduce, b_reduce, w_expand, b_expand }
+}
+
 #[test]
 fn squeeze_excite() {
     let f = [0.5; 9];
-    let new = |c, reduced, [a, b, d, e]: [usize; 4]| {
-        SqueezeExcite::f32_on(kernels(), c, reduced, &f[..a], Some(&f[..b]), &f[..d], Some(&f[..e]))
-    };
+    let new = |c, reduced, lens| SqueezeExcite::f32_on(kernels(), &weights(c, reduced, lens, &f, &f));
     refuses_sizes(new);
     let layer = new(4, 2, [8, 2, 8, 4]).expect("valid");
     for (i, argument) in ["batch", "height", "width"].into_iter().enumerate() {
@@ -78,9 +89,8 @@ fn quantised_squeeze_excite() {
         mode: Requantization::FloatScale,
     };
     let (bytes, biases) = ([1i8; 9], [1; 9]);
-    let sized = |c, reduced, [a, b, d, e]: [usize; 4], q: &SqueezeExciteQuantization<'_>| {
-        let (a, d) = (&bytes[..a], &bytes[..d]);
-        SqueezeExcite::<i8>::quantized_on(kernels(), c, reduced, a, Some(&biases[..b]), d, Some(&biases[..e]), q)
+    let sized = |c, reduced, lens, q: &SqueezeExciteQuantization<'_>| {
+        SqueezeExcite::<i8>::quantized_on(kernels(), &weights(c, reduced, lens, &bytes, &biases), q)
     };
     refuses_sizes(|c, reduced, lens| sized(c, reduced, lens, &plain));
     let new = |q| sized(4, 2, [8, 2, 8, 4], &q);

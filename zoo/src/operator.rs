@@ -8,7 +8,7 @@ use crate::{
 use kolibri::{
     Activate, Activation, Add, Chain, ChannelShuffle, Conv2d, Element, Error, FullyConnected, Image, ImageMut, Lookup,
     PackedWeights, Parallel, Pool2d, QuantParams, Quantization, Requantization, SqueezeExcite,
-    SqueezeExciteQuantization, Weights, Workspace, copy, kernels::Kernels, reference,
+    SqueezeExciteQuantization, SqueezeExciteWeights, Weights, Workspace, copy, kernels::Kernels, reference,
 };
 
 /// What the bytes of a layer's operands stand for.
@@ -48,6 +48,16 @@ pub fn weights<'a, W>(shape: &Shape, weights: &'a [W]) -> Weights<'a, W> {
     if shape.op == Op::DwConv { Weights::hwc(weights) } else { Weights::ohwi(weights) }
 }
 
+/// The weights of a squeeze-excite, of which `layers` are the average and the products.
+fn excite_weights<'a, W, B>(
+    layers: &[Layer],
+    (w_reduce, b_reduce): (&'a [W], Option<&'a [B]>),
+    (w_expand, b_expand): (&'a [W], Option<&'a [B]>),
+) -> SqueezeExciteWeights<'a, W, B> {
+    let (c, reduced) = (layers[0].shape.cin, layers[1].shape.cout);
+    SqueezeExciteWeights { c, reduced, w_reduce, b_reduce, w_expand, b_expand }
+}
+
 impl Operator<f32> {
     /// The operator for layers that have one, see [`crate::fuse`].
     ///
@@ -71,9 +81,7 @@ impl Operator<f32> {
         };
         let kind = match shape.op {
             Op::Gap if layers.len() > 1 => {
-                let ((w1, b1), (w2, b2)) = (of(1), of(2));
-                let reduced = layers[1].shape.cout;
-                Kind::Excite(SqueezeExcite::f32_on(kernels, shape.cin, reduced, w1, b1, w2, b2)?)
+                Kind::Excite(SqueezeExcite::f32_on(kernels, &excite_weights(layers, of(1), of(2)))?)
             }
             _ if layers.len() > 1 => Kind::Chain(Chain::new((0..layers.len()).map(conv).collect::<Result<_, _>>()?)?),
             Op::Fc => {
@@ -149,8 +157,8 @@ impl Operator<u8> {
                     y,
                     mode,
                 };
-                let reduced = layers[1].shape.cout;
-                Kind::Excite(SqueezeExcite::quantized_on(kernels, shape.cin, reduced, w1, b1, w2, b2, &ends)?)
+                let weights = excite_weights(layers, (w1, b1), (w2, b2));
+                Kind::Excite(SqueezeExcite::quantized_on(kernels, &weights, &ends)?)
             }
             _ if layers.len() > 1 => Kind::Chain(Chain::new((0..layers.len()).map(conv).collect::<Result<_, _>>()?)?),
             Op::Fc => {
