@@ -38,9 +38,9 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
     w.open("for panel in 0..p.panels");
     w.line("let (mut rows, mut c) = (p.rows, unsafe { p.c.add(panel * p.panel_columns) });");
     w.line("let head = unsafe { p.b.add(panel * p.panel_len) };");
-    prefetch_panel(w);
+    prefetch_panel(w, level);
     w.open("for _ in 0..p.tiles");
-    prefetch_tile(w);
+    prefetch_tile(w, level);
     w.line("let mut b = head;");
     for j in 0..cols {
         w.line(format!("let mut c0_{j} = unsafe {{ v::load(b.add({})) }};", j * lanes));
@@ -98,7 +98,7 @@ fn k_loop(w: &mut Writer, level: &Level, mr: usize, cols: usize, step: usize) {
         }
     }
     w.line(format!("b = unsafe {{ b.add({}) }};", step * nr));
-    prefetch(w);
+    prefetch(w, level);
     w.line(format!("k += {step};"));
     w.close();
 }

@@ -41,9 +41,9 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
     w.line("let (mut a, mut c) = (p.a, p.c.wrapping_add(panel * p.panel_columns));");
     w.line("let mut sums = p.sums.wrapping_add(panel * p.panel_columns);");
     w.line("let head = unsafe { p.b.add(panel * p.panel_len) };");
-    prefetch_panel(w);
+    prefetch_panel(w, level);
     w.open("for _ in 0..p.tiles");
-    prefetch_tile(w);
+    prefetch_tile(w, level);
     w.line(format!("let mut b = unsafe {{ head.add({}) }};", 8 * nr));
     for j in 0..cols {
         let bias = format!("unsafe {{ v::load_i32(head.add({}).cast()) }}", 4 * j * lanes);
@@ -125,7 +125,7 @@ fn k_loop(w: &mut Writer, level: &Level, mr: usize, rows: usize, width: usize, s
         }
     }
     w.line(format!("b = unsafe {{ b.add({}) }};", step * width * register));
-    prefetch(w);
+    prefetch(w, level);
     w.line(format!("k += {};", step * int8.unit));
     w.close();
 }

@@ -24,6 +24,8 @@ pub struct Level {
     pub gemm: &'static [usize],
     /// Panels that the one-row product walks side by side, to have enough independent chains.
     pub gemv_panels: usize,
+    /// Whether products prefetch weights: where they multiply them faster than they come from beyond L2.
+    pub prefetch: bool,
     /// Output pixels that one depthwise step computes, widest first; ends with 1.
     pub dw_pixels: &'static [usize],
     /// The level whose kernels it shares where it has none of its own: everything but the int8 products. Of what is in
@@ -79,6 +81,7 @@ const PORTABLE: Level = Level {
     a_step: 1,
     gemm: &[8, 6],
     gemv_panels: 4,
+    prefetch: false,
     dw_pixels: &[7, 4, 1],
     base: None,
     tiles: false,
@@ -104,6 +107,7 @@ const AVX2: Level = Level {
     fma: Fma::Always,
     lanes: 8,
     gemm: &[12, 6],
+    prefetch: true,
     int8: Int8 { gemm: &[12, 6], ..PORTABLE.int8 },
     ..PORTABLE
 };

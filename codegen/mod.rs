@@ -110,17 +110,26 @@ fn target_features(w: &mut Writer, level: &Level) {
 /// Before the tiles of a product's panel: what lies behind it is fetched a line a turn of the innermost loop, not faster
 /// than it is computed with; the first tiles do it all, and those after
 /// them ask for one line over and over.
-fn prefetch_panel(w: &mut Writer) {
+fn prefetch_panel(w: &mut Writer, level: &Level) {
+    if !level.prefetch {
+        return;
+    }
     w.line("let (mut ahead, behind) = (head.wrapping_add(p.panel_len), head.wrapping_add(2 * p.panel_len));");
 }
 
 /// Before the innermost loop.
-fn prefetch_tile(w: &mut Writer) {
+fn prefetch_tile(w: &mut Writer, level: &Level) {
+    if !level.prefetch {
+        return;
+    }
     w.line("let by = if p.ahead && ahead < behind { 64 } else { 0 };");
 }
 
 /// In the innermost loop.
-fn prefetch(w: &mut Writer) {
+fn prefetch(w: &mut Writer, level: &Level) {
+    if !level.prefetch {
+        return;
+    }
     w.line("v::prefetch(ahead.cast());");
     w.line("ahead = ahead.wrapping_byte_add(by);");
 }

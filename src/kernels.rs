@@ -25,6 +25,8 @@ pub struct Kernels {
     pub gemm_mr: &'static [usize],
     /// Panels that [`Kernels::gemv_f32`] takes side by side.
     pub gemv_panels: usize,
+    /// Whether products heed [`GemmF32::ahead`] and [`GemmI8::ahead`].
+    pub prefetch: bool,
     /// Output pixels of the depthwise kernels, most first, the last is 1.
     pub dw_pixels: &'static [usize],
     /// Floating-point operations in one turn of [`Kernels::probe_fma_f32`].

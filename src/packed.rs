@@ -84,10 +84,17 @@ impl Packed {
 
     /// The calls that multiply `m` rows by as many `panels`, of which the last ends at the byte `end`. Rows are in tiles as
     /// even as can be: 49 rows in tiles of at most 6 are four of 6 and five of 5, not eight of 6 and one of 1. Where the
-    /// weights are large, all rows pass a panel before the next one is read.
-    pub(crate) fn calls(&self, panels: usize, end: usize, m: usize, max_mr: usize) -> impl Iterator<Item = Call> {
+    /// weights are large, all rows pass a panel before the next one is read, which they `prefetch`.
+    pub(crate) fn calls(
+        &self,
+        prefetch: bool,
+        panels: usize,
+        end: usize,
+        m: usize,
+        max_mr: usize,
+    ) -> impl Iterator<Item = Call> {
         let bytes = self.bytes();
-        let (large, more_behind) = (bytes >= LARGE, end < bytes || self.followed);
+        let (large, more_behind) = (prefetch && bytes >= LARGE, end < bytes || self.followed);
         let tiles = m.div_ceil(max_mr);
         let (mr, higher) = (m / tiles, m % tiles);
         let step = if large { 1 } else { panels.max(1) };
@@ -117,7 +124,7 @@ pub trait Visit {
 }
 
 /// Lays the packed weights of operators side by side in one allocation, in the order of `operators`, which should be the
-/// one in which they run: each then prefetches the first weights of the next while it computes. What they compute does
+/// one in which they run: on levels that prefetch weights each then fetches the first of the next while it computes. What they compute does
 /// not change, nor that each can be dropped; the memory is freed with the last of them.
 ///
 /// ```

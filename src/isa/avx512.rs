@@ -58,13 +58,6 @@ pub unsafe fn splat_at(p: *const f32) -> F32 {
     _mm512_set1_ps(unsafe { *p })
 }
 
-/// Asks for the line at `p`, wherever that is, to be in L2.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-pub fn prefetch(p: *const u8) {
-    _mm_prefetch::<_MM_HINT_T1>(p.cast())
-}
-
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub fn add(a: F32, b: F32) -> F32 {

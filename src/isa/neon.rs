@@ -3,7 +3,7 @@
 mod int8;
 mod rows;
 
-use core::arch::{aarch64::*, asm};
+use core::arch::aarch64::*;
 pub use int8::*;
 pub use rows::*;
 
@@ -68,14 +68,6 @@ pub fn splat(x: f32) -> F32 {
 pub unsafe fn splat_at(p: *const f32) -> F32 {
     // SAFETY: one value, by the contract of the kernel's argument.
     unsafe { vld1q_dup_f32(p) }
-}
-
-/// Asks for the line at `p`, wherever that is, to be in L2.
-#[inline]
-#[target_feature(enable = "neon")]
-pub fn prefetch(p: *const u8) {
-    // SAFETY: a prefetch never faults.
-    unsafe { asm!("prfm pldl2keep, [{p}]", p = in(reg) p, options(nostack, preserves_flags, readonly)) }
 }
 
 #[inline]

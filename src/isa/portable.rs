@@ -46,10 +46,6 @@ pub unsafe fn splat_at(p: *const f32) -> F32 {
     F32::splat(unsafe { *p })
 }
 
-/// Nothing: there is no portable prefetch.
-#[inline(always)]
-pub fn prefetch(_: *const u8) {}
-
 #[inline(always)]
 pub fn add(a: F32, b: F32) -> F32 {
     a + b

@@ -29,7 +29,8 @@ pub struct GemmF32 {
     pub b: *const f32,
     /// Values from a panel of B to the next.
     pub panel_len: usize,
-    /// Whether to prefetch as many bytes as a panel has from behind each, whatever lies there.
+    /// Whether to prefetch as many bytes as a panel has from behind each, whatever lies there; see
+    /// [`super::Kernels::prefetch`].
     pub ahead: bool,
     /// Panels.
     pub panels: usize,

@@ -28,7 +28,8 @@ pub struct GemmI8 {
     pub b: *const u8,
     /// Bytes from a panel of B to the next.
     pub panel_len: usize,
-    /// Whether to prefetch as many bytes as a panel has from behind each, whatever lies there.
+    /// Whether to prefetch as many bytes as a panel has from behind each, whatever lies there; see
+    /// [`super::Kernels::prefetch`].
     pub ahead: bool,
     /// Panels.
     pub panels: usize,

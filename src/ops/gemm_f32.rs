@@ -138,7 +138,8 @@ impl Gemm {
             return unsafe { self.run_panels(registers, m, &rest) };
         }
         let end = args.b.wrapping_add(args.panels * args.panel_len).addr() - self.packed.as_ptr::<f32>().addr();
-        for call in self.packed.calls(args.panels, end, m, self.kernels.gemm_mr[registers - 1]) {
+        let prefetch = self.kernels.prefetch;
+        for call in self.packed.calls(prefetch, args.panels, end, m, self.kernels.gemm_mr[registers - 1]) {
             let (first, panels) = (call.panels.start, call.panels.len());
             if let Some(kernel) = self.kernels.gemm(call.mr, registers) {
                 let rows = args.rows.wrapping_add(call.row * args.taps);

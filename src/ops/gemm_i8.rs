@@ -144,7 +144,8 @@ impl Gemm {
             return unsafe { self.kernels.gemm_i8_amx[registers - 1].run(&kernels::GemmI8 { tiles: m, ..*args }) };
         }
         let end = args.b.wrapping_add(args.panels * args.panel_len).addr() - self.packed.as_ptr::<u8>().addr();
-        for call in self.packed.calls(args.panels, end, m, self.kernels.int8.mr[registers - 1]) {
+        let prefetch = self.kernels.prefetch;
+        for call in self.packed.calls(prefetch, args.panels, end, m, self.kernels.int8.mr[registers - 1]) {
             let (first, panels) = (call.panels.start, call.panels.len());
             let to = |stride: usize| call.row * stride + first * args.panel_columns;
             if let Some(kernel) = self.kernels.gemm_i8(call.mr, registers) {
