@@ -48,6 +48,12 @@ fn allocates_nothing(what: &str, f: impl FnOnce()) {
     assert_eq!(allocations(f), 0, "{what}");
 }
 
+/// Of 24 channels, by way of 6.
+fn excite_weights<W, B>(weights: &[W]) -> SqueezeExciteWeights<'_, W, B> {
+    let (w_reduce, w_expand) = (weights, weights);
+    SqueezeExciteWeights { c: 24, reduced: 6, w_reduce, b_reduce: None, w_expand, b_expand: None }
+}
+
 #[test]
 fn the_counter_counts() {
     assert_eq!(allocations(|| drop(std::hint::black_box(vec![1u8; 100]))), 1);
@@ -135,15 +141,7 @@ fn run_allocates_nothing() {
             activate.run_in_place(ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense"), &Serial).expect("valid");
         });
         let weights = [0.25; 24 * 6];
-        let weights = SqueezeExciteWeights {
-            c: 24,
-            reduced: 6,
-            w_reduce: &weights,
-            b_reduce: None,
-            w_expand: &weights,
-            b_expand: None,
-        };
-        let layer = SqueezeExcite::f32_on(kernels, &weights).expect("valid");
+        let layer = SqueezeExcite::f32_on(kernels, &excite_weights(&weights)).expect("valid");
         let mut workspace = Workspace::new(layer.workspace_len([2, 9, 9], 1).expect("valid")).expect("memory");
         allocates_nothing("squeeze-excite", || {
             let y = ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense");
@@ -242,15 +240,8 @@ fn run_on_bytes_allocates_nothing() {
             mode: float,
         };
         let weights = [3; 24 * 6];
-        let weights = SqueezeExciteWeights {
-            c: 24,
-            reduced: 6,
-            w_reduce: &weights,
-            b_reduce: None,
-            w_expand: &weights,
-            b_expand: None,
-        };
-        let layer = SqueezeExcite::<u8>::quantized_on(kernels, &weights, &quantization).expect("valid");
+        let layer =
+            SqueezeExcite::<u8>::quantized_on(kernels, &excite_weights(&weights), &quantization).expect("valid");
         let mut workspace = Workspace::new(layer.workspace_len([2, 9, 9], 1).expect("valid")).expect("memory");
         allocates_nothing("squeeze-excite of bytes", || {
             let y = ImageMut::nhwc(y, 2, 9, 9, 24).expect("dense");
