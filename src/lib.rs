@@ -88,6 +88,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "capi")]
+pub mod capi;
 mod detect;
 mod error;
 mod geometry;

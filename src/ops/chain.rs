@@ -72,6 +72,9 @@ impl<T: Element> Visit for Chain<T> {
 }
 
 impl<T: Element> Chain<T> {
+    /// The most convolutions of a chain.
+    pub const MOST: usize = MOST;
+
     /// A chain that runs in strips where that is faster.
     ///
     /// The environment variable `KOLIBRI_FUSE`, which is read once, overrides that, for bug reports and benches: `never`
@@ -112,6 +115,11 @@ impl<T: Element> Chain<T> {
             rest[0].path.follow(&mut before[i - 1].path);
         }
         Ok(Chain { convs, fusion })
+    }
+
+    /// Output channels.
+    pub(crate) fn cout(&self) -> usize {
+        self.convs[self.convs.len() - 1].geometry().cout
     }
 
     /// Height and width of the output.
@@ -166,17 +174,29 @@ impl<T: Element> Chain<T> {
         workspace: &mut Workspace,
         parallel: &dyn Parallel,
     ) -> Result<(), Error> {
+        self.run_in(x, residual, y, workspace.memory(), parallel)
+    }
+
+    /// [`Chain::run`] in some of a workspace.
+    pub(crate) fn run_in(
+        &self,
+        x: Image<'_, T>,
+        residual: Option<Image<'_, T>>,
+        y: ImageMut<'_, T>,
+        memory: &mut [u64],
+        parallel: &dyn Parallel,
+    ) -> Result<(), Error> {
         let [n, h, w, _] = x.shape();
         let strip = self.strip_rows([n, h, w])?;
         let plan = &Plan::new(&self.convs, [n, h, w], strip, parallel.threads())?;
         let (stages, last) = (plan.stages(), &self.convs[self.convs.len() - 1]);
         let placed = stages[stages.len() - 1].placed;
-        let (cin, cout) = (self.convs[0].geometry().cin, last.geometry().cout);
+        let (cin, cout) = (self.convs[0].geometry().cin, self.cout());
         check_chain([n, h, w, cin], [n, placed.oh, placed.ow, cout], &x, residual.as_ref(), &y)?;
         if residual.is_some() {
             last.path.check_residual()?;
         }
-        let scratch = &mut Scratch::new(workspace, plan.bytes, plan.parts)?;
+        let scratch = &mut Scratch::of(memory, plan.bytes, plan.parts)?;
         let (x, residual, y) = (x.raw(), residual.map(|residual| residual.raw()), y.raw());
         let run = &Run { convs: &self.convs, plan, x, residual, y };
         match strip {

@@ -91,6 +91,12 @@ impl<T: Element> Visit for FullyConnected<T> {
 }
 
 impl<T: Element> FullyConnected<T> {
+    /// What it is: a convolution of images of one pixel.
+    #[cfg(feature = "capi")]
+    pub(crate) fn conv(&self) -> &Conv2d<T> {
+        &self.conv
+    }
+
     /// The kernels that `run` uses on a batch of one.
     pub fn kernel_names(&self) -> Vec<&'static str> {
         self.conv.kernel_names_for(1)

@@ -223,13 +223,24 @@ impl<T: Element> SqueezeExcite<T> {
         workspace: &mut Workspace,
         parallel: &dyn Parallel,
     ) -> Result<(), Error> {
+        self.run_in(x, y, workspace.memory(), parallel)
+    }
+
+    /// [`SqueezeExcite::run`] in some of a workspace.
+    pub(crate) fn run_in(
+        &self,
+        x: Image<'_, T>,
+        y: ImageMut<'_, T>,
+        memory: &mut [u64],
+        parallel: &dyn Parallel,
+    ) -> Result<(), Error> {
         let ([_, h, w, _], c) = (x.shape(), self.c);
         let n = check_excited(&x, &y, c)?;
         let expected = self.workspace_len([n, h, w], parallel.threads())?;
-        if workspace.len() < expected {
-            return Err(Error::Workspace { expected, got: workspace.len() });
+        if size_of_val(memory) < expected {
+            return Err(Error::Workspace { expected, got: size_of_val(memory) });
         }
-        let (factors, memory) = split::<f32>(workspace.memory(), n * c);
+        let (factors, memory) = split::<f32>(memory, n * c);
         let (vectors, memory) = split::<T>(memory, n * c);
         let (reduced, memory) = split::<T>(memory, n * self.reduced);
         self.path.average(x, ImageMut::nhwc(vectors, n, 1, 1, c)?, parallel)?;
