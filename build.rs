@@ -11,6 +11,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = Path::new(&out);
     let arch = env::var("CARGO_CFG_TARGET_ARCH")?; // the target's, never cfg!(..): that is the host's
 
+    // For the tests of the C ABI, which compile for the same machine.
+    println!("cargo::rustc-env=KOLIBRI_TARGET={}", env::var("TARGET")?);
+    println!("cargo::rustc-env=KOLIBRI_HOST={}", env::var("HOST")?);
+
     let mut families = Vec::new();
     let mut modules = String::new();
     for level in codegen::level::all(&arch) {

@@ -280,7 +280,10 @@ pub(super) unsafe fn workspace<'a>(ptr: *mut c_void, size: usize) -> Result<&'a 
         return Ok(&mut []);
     }
     check_array::<u8>("workspace", ptr.cast(), size)?;
-    let lost = ptr.align_offset(WORKSPACE_ALIGN).min(size);
+    let lost = ptr.align_offset(WORKSPACE_ALIGN);
+    if lost >= size {
+        return Ok(&mut []);
+    }
     let start = ptr.cast::<u8>().wrapping_add(lost).cast::<u64>();
     // SAFETY: as promised by the caller, some of those bytes.
     unsafe { array_mut("workspace", start, (size - lost) / size_of::<u64>()) }
