@@ -82,7 +82,8 @@
 //!
 //! # Features
 //! `std` (default): run-time detection, [`mod@reference`]; without it the level is what the compiler was told of the target.
-//! `isa-env` (default): `KOLIBRI_ISA` and `KOLIBRI_FUSE`. `rayon`: `Rayon`, a [`Parallel`] on the current pool.
+//! `isa-env` (default): `KOLIBRI_ISA` and `KOLIBRI_FUSE`. `rayon`: `Rayon`, a [`Parallel`] on the current pool. `capi`: the
+//! functions of `include/kolibri.h`, for which cargo-c makes a library.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 

@@ -2,10 +2,12 @@
 
 mod common;
 
-use common::Rng;
+use common::{Rng, runner};
 use kolibri::{Activation, ConvGeometry, Image, ImageMut, Padding, Weights, reference};
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
@@ -38,11 +40,10 @@ fn library() -> &'static Path {
 
 /// A program that runs here, be it by an emulator that Cargo was told of.
 fn program(path: &Path) -> Command {
-    let runner = format!("CARGO_TARGET_{}_RUNNER", env!("KOLIBRI_TARGET").to_uppercase().replace('-', "_"));
-    let Ok(runner) = env::var(runner) else { return Command::new(path) };
-    let mut words = runner.split_whitespace();
-    let mut command = Command::new(words.next().expect("a runner"));
-    command.args(words).arg(path);
+    let mut words: Vec<OsString> = runner().unwrap_or_default().into_iter().map(OsString::from).collect();
+    words.push(path.into());
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
     command
 }
 
