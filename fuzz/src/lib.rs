@@ -6,5 +6,5 @@ mod files;
 mod memory;
 mod operators;
 
-pub use files::files;
+pub use files::{files, seeds};
 pub use operators::operators;

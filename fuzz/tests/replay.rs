@@ -30,3 +30,11 @@ fn operators() {
 fn files() {
     replay("files", kolibri_fuzz::files);
 }
+
+#[test]
+#[ignore = "writes the seeds of files into its corpus"]
+fn seeds() -> std::io::Result<()> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/files");
+    fs::create_dir_all(&directory)?;
+    kolibri_fuzz::seeds().iter().try_for_each(|(name, input)| fs::write(directory.join(name), input))
+}

@@ -4,8 +4,8 @@ use super::{Call, MOST_WORKSPACE, WORK, check, value::Value};
 use crate::memory::Memory;
 use arbitrary::Arbitrary;
 use kolibri::{
-    Activation, Chain, ConvGeometry, Error, Fusion, Image, ImageMut, PackedWeights, Padding, Weights,
-    join_weights, kernels::DW_SHAPES,
+    Activation, Chain, ConvGeometry, Error, Fusion, Image, ImageMut, PackedWeights, Padding, Weights, join_weights,
+    kernels::DW_SHAPES,
 };
 
 #[derive(Arbitrary, Clone, Copy, Debug)]

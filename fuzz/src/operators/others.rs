@@ -433,8 +433,7 @@ pub fn squeeze_excite_of_bytes<T: Value<Weight = i8, Bias = i32> + Quantized>(
     let (expanded, gate, y) = (params(0.05), params(1.0 / 256.0), params(1.0));
     let mode = call.mode();
     let (reduce_scales, expand_scales) = (&reduce_scales[..], &expand_scales[..]);
-    let q =
-        &SqueezeExciteQuantization { x, average, reduce_scales, reduced, expand_scales, expanded, gate, y, mode };
+    let q = &SqueezeExciteQuantization { x, average, reduce_scales, reduced, expand_scales, expanded, gate, y, mode };
     let layer = SqueezeExcite::<T>::quantized_on(call.kernels, weights, q);
     let what = &(parts.reduced, q);
     excite(call, memory, shape, (what, layer), |x, y| reference::squeeze_excite_quantized(x, y, weights, q));

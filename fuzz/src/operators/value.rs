@@ -115,12 +115,7 @@ impl Value for f32 {
         Conv2d::f32_on(kernels, &layer.geometry, layer.weights(), layer.bias(), layer.activation)
     }
 
-    fn conv_truth(
-        x: Image<'_>,
-        residual: Option<Image<'_>>,
-        y: ImageMut<'_>,
-        layer: &Layer<f32>,
-    ) -> Result<(), Error> {
+    fn conv_truth(x: Image<'_>, residual: Option<Image<'_>>, y: ImageMut<'_>, layer: &Layer<f32>) -> Result<(), Error> {
         reference::conv2d(x, residual, y, &layer.geometry, layer.weights(), layer.bias(), layer.activation)
     }
 
