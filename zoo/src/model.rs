@@ -139,13 +139,18 @@ impl Model {
         let preprocess = preprocess(models, name)?;
         let graph = networks::graph(name)?;
         let path = models.join(name).join(format!("{name}.f16.safetensors"));
-        let bytes = fs::read(&path).with_context(|| format!("{}", path.display()))?;
-        let load = || {
-            let tensors = SafeTensors::deserialize(&bytes)?;
-            graph.layers.iter().map(|layer| parameters(&tensors, layer)).collect::<Result<Vec<_>>>()
-        };
-        let parameters = load().with_context(|| format!("{}", path.display()))?;
-        Ok(Self::new(&graph, parameters, preprocess))
+        let load = || Self::from_bytes(&fs::read(&path)?, &graph, preprocess);
+        load().with_context(|| format!("{}", path.display()))
+    }
+
+    /// A network whose weights are the tensors `<layer>.weight` and `<layer>.bias` (F16) of a safetensors file.
+    ///
+    /// # Errors
+    /// A file that is broken or does not fit the layers.
+    pub fn from_bytes(bytes: &[u8], graph: &Graph, preprocess: Preprocess) -> Result<Self> {
+        let tensors = SafeTensors::deserialize(bytes)?;
+        let parameters = graph.layers.iter().map(|layer| parameters(&tensors, layer)).collect::<Result<_>>()?;
+        Ok(Self::new(graph, parameters, preprocess))
     }
 
     /// With weights from a seed, for networks whose weights are not at hand.

@@ -69,7 +69,11 @@ impl QuantizedModel {
         load().with_context(|| format!("{}", path.display()))
     }
 
-    fn from_bytes(bytes: &[u8], graph: Graph, preprocess: Preprocess) -> Result<Self> {
+    /// A network of what [`QuantizedModel::to_bytes`] makes, whose layers are those of `graph` as [`simplify`] leaves it.
+    ///
+    /// # Errors
+    /// A file that is broken, is of another format or network, or does not fit the layers.
+    pub fn from_bytes(bytes: &[u8], graph: Graph, preprocess: Preprocess) -> Result<Self> {
         let (_, metadata) = SafeTensors::read_metadata(bytes)?;
         let tensors = SafeTensors::deserialize(bytes)?;
         let about = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));

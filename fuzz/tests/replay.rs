@@ -1,0 +1,40 @@
+//! Every input that is kept does no harm, in any build and without a fuzzer.
+#![cfg(unix)]
+
+use std::{fs, path::Path};
+
+/// Runs a target on its corpus, of which there must be some, and on what once broke something.
+fn replay(name: &str, target: fn(&[u8])) {
+    let inputs = |kind: &str| {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(kind).join(name);
+        let mut inputs: Vec<_> = fs::read_dir(directory).into_iter().flatten().flatten().collect();
+        inputs.sort_by_key(|input| input.path());
+        inputs
+    };
+    let corpus = inputs("corpus");
+    assert!(!corpus.is_empty(), "no input of {name}");
+    for input in corpus.into_iter().chain(inputs("regressions")) {
+        let path = input.path();
+        // Shown where the test fails.
+        println!("{}", path.display());
+        target(&fs::read(&path).expect("it is there"));
+    }
+}
+
+#[test]
+fn operators() {
+    replay("operators", kolibri_fuzz::operators);
+}
+
+#[test]
+fn files() {
+    replay("files", kolibri_fuzz::files);
+}
+
+#[test]
+#[ignore = "writes the seeds of files into its corpus"]
+fn seeds() -> std::io::Result<()> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/files");
+    fs::create_dir_all(&directory)?;
+    kolibri_fuzz::seeds().iter().try_for_each(|(name, input)| fs::write(directory.join(name), input))
+}
