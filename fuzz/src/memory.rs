@@ -12,7 +12,7 @@ impl Page {
     /// Bytes.
     pub const LEN: usize = 1 << 20;
 
-    fn new() -> Page {
+    pub fn new() -> Page {
         // SAFETY: a question without arguments in memory.
         let guard = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
         // SAFETY: a new private mapping at an address of the system's choice, the inner part of which is then made
@@ -27,14 +27,18 @@ impl Page {
         }
     }
 
+    /// The last or the first `bytes` bytes, which hold anything.
+    pub fn piece(&mut self, bytes: usize, last: bool) -> *mut u8 {
+        assert!(bytes <= Self::LEN);
+        self.start.wrapping_add(if last { Self::LEN - bytes } else { 0 })
+    }
+
     /// The last or the first `len` elements, which hold anything.
     pub fn slice<T: Element>(&mut self, len: usize, last: bool) -> &mut [T] {
-        let bytes = len * size_of::<T>();
-        assert!(bytes <= Self::LEN);
-        let at = if last { Self::LEN - bytes } else { 0 };
+        let at = self.piece(len * size_of::<T>(), last);
         // SAFETY: within the mapping, which nobody ends, and aligned as that is; elements are numbers, which any bits are;
         // borrowed as `self` is.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(at).cast(), len) }
+        unsafe { std::slice::from_raw_parts_mut(at.cast(), len) }
     }
 }
 

@@ -4,6 +4,9 @@ mod convolutions;
 mod others;
 mod value;
 
+pub use convolutions::{Layer, macs, one_by_one};
+pub use value::{Data, Rng, Scales, Value};
+
 use crate::{
     draw::Draw,
     memory::{MEMORY, Memory, Page},
@@ -14,19 +17,18 @@ use kolibri::{
     kernels::Kernels,
 };
 use std::fmt::Debug;
-use value::{Data, Rng, Value};
 
 /// Multiply-adds of a call, about: the reference is slow.
 const WORK: usize = 20_000;
 /// Elements of a buffer, at most.
-const MOST: usize = 1 << 14;
+pub const MOST: usize = 1 << 14;
 /// Bytes of a workspace, at most; calls that want more are not run.
 const MOST_WORKSPACE: usize = 1 << 24;
 /// Calls of a program, at most.
 const CALLS: usize = 4;
 
 /// Channels around the edges of registers, panels and blocks.
-const CHANNELS: [usize; 16] = [1, 2, 3, 4, 7, 8, 9, 16, 17, 24, 31, 32, 33, 58, 65, 100];
+pub const CHANNELS: [usize; 16] = [1, 2, 3, 4, 7, 8, 9, 16, 17, 24, 31, 32, 33, 58, 65, 100];
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Operator {
@@ -46,7 +48,7 @@ enum Operator {
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-enum Element {
+pub enum Element {
     F32,
     I8,
     U8,
@@ -103,7 +105,7 @@ impl Parallel for Scrambled {
 }
 
 /// A call in the making.
-struct Call<'a, 'd> {
+pub struct Call<'a, 'd> {
     draw: &'a mut Draw<'d>,
     rng: Rng,
     data: Data,

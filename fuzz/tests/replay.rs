@@ -27,6 +27,11 @@ fn operators() {
 }
 
 #[test]
+fn c_abi() {
+    replay("c_abi", kolibri_fuzz::c_abi);
+}
+
+#[test]
 fn files() {
     replay("files", kolibri_fuzz::files);
 }

@@ -54,6 +54,19 @@ impl<T: Value> Layer<T> {
         Layer { geometry, layout, weights, bias, activation, scales: T::scales(call, geometry.cout, terms) }
     }
 
+    /// Of what a caller of the C ABI says; `None` for a layout that does not exist.
+    pub fn of(
+        geometry: ConvGeometry,
+        layout: u32,
+        weights: Vec<T::Weight>,
+        bias: Option<Vec<T::Bias>>,
+        activation: Activation,
+        scales: T::Scales,
+    ) -> Option<Self> {
+        let layout = *[Layout::Oihw, Layout::Ohwi, Layout::Hwc].get(layout as usize)?;
+        Some(Layer { geometry, layout, weights, bias, activation, scales })
+    }
+
     pub fn weights(&self) -> Weights<'_, T::Weight> {
         match self.layout {
             Layout::Oihw => Weights::oihw(&self.weights),
@@ -127,12 +140,17 @@ fn outputs(geometries: &[ConvGeometry], [h, w]: [usize; 2]) -> Result<[usize; 2]
 }
 
 /// Whether the reference would be busy for too long.
-fn is_too_much(geometries: &[ConvGeometry], [n, h, w]: [usize; 3]) -> bool {
+fn is_too_much(geometries: &[ConvGeometry], image: [usize; 3]) -> bool {
+    macs(geometries, image) > 3 * WORK as u64
+}
+
+/// Multiply-adds of one after the other.
+pub fn macs(geometries: &[ConvGeometry], [n, h, w]: [usize; 3]) -> u64 {
     let macs = geometries.iter().enumerate().map(|(i, geometry)| {
         let size = outputs(&geometries[..i], [h, w]);
         size.and_then(|[h, w]| geometry.macs([n, h, w])).unwrap_or(0)
     });
-    macs.fold(0, u64::saturating_add) > 3 * WORK as u64
+    macs.fold(0, u64::saturating_add)
 }
 
 pub fn convolution<T: Value>(call: &mut Call<'_, '_>, memory: &mut Memory) {
@@ -251,7 +269,7 @@ pub fn chain<T: Value>(call: &mut Call<'_, '_>, memory: &mut Memory) {
     );
 }
 
-fn one_by_one<T: Value>(
+pub fn one_by_one<T: Value>(
     layers: &[Layer<T>],
     x: Image<'_, T>,
     residual: Option<Image<'_, T>>,

@@ -154,6 +154,11 @@ impl Scales {
         Scales { x: call.params::<T>(1.0), weights, y: call.params::<T>(about), residual, mode: call.mode() }
     }
 
+    pub fn of(quantization: &Quantization<'_>) -> Scales {
+        let &Quantization { x, weight_scales, y, residual, mode } = quantization;
+        Scales { x, weights: weight_scales.to_vec(), y, residual, mode }
+    }
+
     pub fn get(&self) -> Quantization<'_> {
         let Scales { x, y, residual, mode, .. } = *self;
         Quantization { x, weight_scales: &self.weights, y, residual, mode }
