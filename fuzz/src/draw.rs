@@ -54,17 +54,17 @@ impl<'a> Draw<'a> {
             return size;
         }
         match self.any::<u8>() {
-            0..232 => size,
-            232..236 => 0,
-            236..238 => 1,
-            238..240 => size.wrapping_add(1),
-            240..242 => size.wrapping_sub(1),
-            242 => usize::MAX,
-            243 => FREE,
-            244 => FREE / 64, // the most that a product of sizes may be
-            245 => FREE / 64 + 1,
-            246 => size.wrapping_mul(1 << 32),
-            247 => 1 << 16,
+            0..242 => size,
+            242 | 243 => 0,
+            244 => 1,
+            245 => size.wrapping_add(1),
+            246 => size.wrapping_sub(1),
+            247 => usize::MAX,
+            248 => FREE,
+            249 => FREE / 64, // the most that a product of sizes may be
+            250 => FREE / 64 + 1,
+            251 => size.wrapping_mul(1 << 32),
+            252 => 1 << 16,
             // Beside a power of two.
             _ => (1usize << self.below(64)).wrapping_add(self.below(3)).wrapping_sub(1),
         }
