@@ -1,4 +1,5 @@
-//! Runs the generator: for each level of the target architecture `OUT_DIR/<level>.rs`, and the tables.
+//! Runs the generator: for each level of the target architecture that a feature asks for `OUT_DIR/<level>.rs`, and the
+//! tables.
 
 #[path = "codegen/mod.rs"]
 mod codegen;
@@ -17,8 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut families = Vec::new();
     let mut modules = String::new();
-    for level in codegen::level::all(&arch) {
-        let (text, of_level) = codegen::emit_level(level);
+    for level in codegen::level::all(&arch, on) {
+        let (text, of_level) = codegen::emit_level(level, on);
         let file = out.join(format!("{}.rs", level.name));
         fs::write(&file, text)?;
         modules += &format!("pub mod {} {{ include!({:?}); }}\n", level.name, file);
@@ -28,4 +29,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("levels.rs"), codegen::tables::emit_levels())?;
     fs::write(out.join("tables.rs"), codegen::tables::emit_tables(&arch, &families))?;
     Ok(())
+}
+
+/// Whether a Cargo feature of the crate is on.
+fn on(feature: &str) -> bool {
+    env::var_os(format!("CARGO_FEATURE_{}", feature.to_uppercase().replace('-', "_"))).is_some()
 }

@@ -9,6 +9,8 @@ pub struct Level {
     pub variant: &'static str,
     /// `target_arch`, or "any".
     pub arch: &'static str,
+    /// The Cargo feature without which it is not emitted; empty where it always is.
+    pub feature: &'static str,
     /// Every CPU feature that its code uses.
     pub features: &'static [&'static str],
     /// A fused multiply-add is one instruction of every CPU of this level.
@@ -74,6 +76,7 @@ const PORTABLE: Level = Level {
     name: "portable",
     variant: "Portable",
     arch: "any",
+    feature: "",
     features: &[],
     fma: Fma::IfTarget,
     lanes: 4,
@@ -103,6 +106,7 @@ const AVX2: Level = Level {
     name: "avx2",
     variant: "Avx2",
     arch: "x86_64",
+    feature: "avx2",
     features: &["avx2", "fma"],
     fma: Fma::Always,
     lanes: 8,
@@ -115,6 +119,7 @@ const AVX2: Level = Level {
 const AVXVNNI: Level = Level {
     name: "avxvnni",
     variant: "AvxVnni",
+    feature: "avxvnni",
     features: &["avx2", "fma", "avxvnni"],
     base: Some("avx2"),
     int8: Int8 { element: 1, spare: 0, dw_registers: 4, dw_narrower: &["avx2"], ..AVX2.int8 },
@@ -125,6 +130,7 @@ const AVX512: Level = Level {
     name: "avx512",
     variant: "Avx512",
     arch: "x86_64",
+    feature: "avx512",
     features: &["avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"],
     fma: Fma::Always,
     lanes: 16,
@@ -137,6 +143,7 @@ const AVX512: Level = Level {
 const AVX512VNNI: Level = Level {
     name: "avx512vnni",
     variant: "Avx512Vnni",
+    feature: "avx512vnni",
     features: &["avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"],
     base: Some("avx512"),
     int8: Int8 { element: 1, spare: 0, dw_registers: 4, dw_narrower: &["avx512vnni_half"], ..AVX512.int8 },
@@ -155,6 +162,7 @@ const AVX512VNNI_HALF: Level = Level {
 const AMX: Level = Level {
     name: "amx",
     variant: "Amx",
+    feature: "amx",
     features: &["avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "amx-tile", "amx-int8"],
     base: Some("avx512vnni"),
     tiles: true,
@@ -190,6 +198,7 @@ const NEON: Level = Level {
 const NEON_DOTPROD: Level = Level {
     name: "neon_dotprod",
     variant: "NeonDotprod",
+    feature: "neon_dotprod",
     features: &["neon", "dotprod"],
     base: Some("neon"),
     int8: Int8 { element: 1, unit: 4, a_step: 4, ..NEON.int8 },
@@ -199,6 +208,7 @@ const NEON_DOTPROD: Level = Level {
 const NEON_I8MM: Level = Level {
     name: "neon_i8mm",
     variant: "NeonI8mm",
+    feature: "neon_i8mm",
     features: &["neon", "dotprod", "i8mm"],
     base: Some("neon_dotprod"),
     int8: Int8 {
@@ -222,9 +232,10 @@ pub const LEVELS: &[Level] = &[PORTABLE, AVX2, AVXVNNI, AVX512, AVX512VNNI, AMX,
 /// level from which they are derived.
 pub const HALVES: &[Level] = &[AVX512VNNI_HALF];
 
-/// The levels and half levels that `arch` can hold.
-pub fn all(arch: &str) -> impl Iterator<Item = &'static Level> {
-    LEVELS.iter().chain(HALVES).filter(move |level| level.is_for(arch))
+/// The levels and half levels that `arch` can hold and that are asked for.
+pub fn all(arch: &str, on: super::On) -> impl Iterator<Item = &'static Level> {
+    let asked = move |level: &&Level| level.feature.is_empty() || on(level.feature);
+    LEVELS.iter().chain(HALVES).filter(move |level| level.is_for(arch)).filter(asked)
 }
 
 impl Level {

@@ -35,49 +35,57 @@ pub struct Family {
     pub kernels: Vec<Kernel>,
 }
 
-/// The text of every kernel of `level`, and what the tables need of it.
-pub fn emit_level(level: &Level) -> (String, Vec<Family>) {
+/// Whether a Cargo feature of the crate is on.
+pub type On = fn(&str) -> bool;
+
+/// The text of every kernel of `level`, and what the tables need of it: of a family that no feature asks for, that it has
+/// no kernels.
+pub fn emit_level(level: &Level, on: On) -> (String, Vec<Family>) {
     let mut w = Writer::new();
     w.line(format!("// Kernels for {}, emitted by codegen/: change the description, not this text.", level.name));
     w.line("use super::*;");
     w.line(format!("use crate::isa::{} as v;", level.name));
     let mut families = Vec::new();
-    if level.variant.is_empty() {
-        families.extend([dwconv_i8::emit_all(&mut w, level), dwconv_i8::emit_taps(&mut w, level)]);
-        return (w.finish(), families);
-    }
-    if level.base.is_none() {
-        families.extend([
-            gemm_f32::emit_all(&mut w, level),
-            gemm_f32::emit_gemv(&mut w, level),
-            dwconv_f32::emit_all(&mut w, level),
-            dwconv_f32::emit_taps(&mut w, level),
-            pool::emit_all(&mut w, level),
-            elementwise::emit_all(&mut w, level),
-            transpose::emit_x32(&mut w, level),
-            interleave::emit_x32(&mut w, level),
-            probe::emit_fma(&mut w, level),
-            probe::emit_read(&mut w, level),
-            elementwise_i8::emit_requantise(&mut w, level),
-            elementwise_i8::emit_widen(&mut w, level),
-            pool_i8::emit_all(&mut w, level),
-            elementwise_i8::emit_scale(&mut w, level),
-            elementwise_i8::emit_add(&mut w, level),
-            transpose::emit_x8(&mut w, level),
-            interleave::emit_x8(&mut w, level),
-            lookup_i8::emit(&mut w, level),
-        ]);
+    let mut emit = |features: &[&str], describe: fn(&mut Writer, &Level) -> Family| {
+        let all = features.iter().all(|feature| on(feature));
+        let mut nowhere = Writer::new();
+        let mut family = describe(if all { &mut w } else { &mut nowhere }, level);
+        if !all {
+            family.kernels.clear();
+        }
+        families.push(family);
+    };
+    let (always, int8): (&[&str], &[&str]) = (&[], &["int8"]);
+    if !level.variant.is_empty() && level.base.is_none() {
+        emit(always, gemm_f32::emit_all);
+        emit(always, gemm_f32::emit_gemv);
+        emit(always, dwconv_f32::emit_all);
+        emit(always, dwconv_f32::emit_taps);
+        emit(&["pool"], pool::emit_all);
+        emit(always, elementwise::emit_all);
+        emit(&["shuffle"], transpose::emit_x32);
+        emit(&["shuffle"], interleave::emit_x32);
+        emit(always, probe::emit_fma);
+        emit(always, probe::emit_read);
+        emit(int8, elementwise_i8::emit_requantise);
+        emit(int8, elementwise_i8::emit_widen);
+        emit(&["int8", "pool"], pool_i8::emit_all);
+        emit(int8, elementwise_i8::emit_scale);
+        emit(int8, elementwise_i8::emit_add);
+        emit(&["int8", "shuffle"], transpose::emit_x8);
+        emit(&["int8", "shuffle"], interleave::emit_x8);
+        emit(int8, lookup_i8::emit);
     }
     if level.tiles {
-        families.push(gemm_i8_amx::emit_all(&mut w, level));
-        families.push(probe::emit_tiles(&mut w, level));
-        return (w.finish(), families);
+        emit(int8, gemm_i8_amx::emit_all);
+        emit(int8, probe::emit_tiles);
+    } else if !level.variant.is_empty() {
+        emit(int8, gemm_i8::emit_all);
+        emit(int8, probe::emit_dot);
     }
-    families.push(gemm_i8::emit_all(&mut w, level));
-    families.push(probe::emit_dot(&mut w, level));
-    if level.int8.has_depthwise() {
-        families.push(dwconv_i8::emit_all(&mut w, level));
-        families.push(dwconv_i8::emit_taps(&mut w, level));
+    if level.int8.has_depthwise() && !level.tiles {
+        emit(int8, dwconv_i8::emit_all);
+        emit(int8, dwconv_i8::emit_taps);
     }
     (w.finish(), families)
 }

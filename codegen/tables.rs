@@ -63,7 +63,7 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
         emit_depthwise_i8(&mut w, level, families);
     }
     let levels = || families.iter().filter(|(level, _)| !level.variant.is_empty());
-    w.line("/// The table of a level of this architecture, whether or not this CPU has it.");
+    w.line("/// The table of a level of this architecture whose feature is on, whether or not this CPU has it.");
     w.open("pub(crate) fn table(level: Level) -> Option<&'static Kernels>");
     w.open("match level");
     for (level, _) in levels() {
@@ -76,6 +76,7 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     w.close();
     w.line("");
     w.line("/// Whether this CPU has every feature that the level's code uses.");
+    w.line("#[allow(clippy::match_like_matches_macro)] // where there is but one level");
     w.open("fn cpu_has(level: Level) -> bool");
     w.open("match level");
     for (level, _) in levels() {
@@ -92,7 +93,7 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     w.close();
     w.close();
     w.line("");
-    w.line("/// The emitted text of a level's kernels; empty for a level of another architecture.");
+    w.line("/// The emitted text of a level's kernels; empty for a level of another architecture, and without its feature.");
     w.open("pub fn emitted(level: Level) -> &'static str");
     w.open("match level");
     for (level, _) in levels() {

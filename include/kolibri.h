@@ -1234,7 +1234,7 @@ kolibri_status kolibri_copy(const struct kolibri_image *x,
  * - `y`: the output, not NULL. Not written where the call fails.
  * - `parallel`: threads that the caller lends; NULL for the calling thread only.
  *
- * Errors: as `kolibri_copy`, and `INVALID_ENVIRONMENT`.
+ * Errors: as `kolibri_copy`, and `INVALID_ENVIRONMENT`, `UNSUPPORTED_OPERATOR`.
  */
 kolibri_status kolibri_nchw_to_nhwc(const void *x,
                                     size_t len,
@@ -1250,7 +1250,7 @@ kolibri_status kolibri_nchw_to_nhwc(const void *x,
  * - `len`: elements of `y`: `n * c * h * w` of `x`.
  * - `parallel`: threads that the caller lends; NULL for the calling thread only.
  *
- * Errors: as `kolibri_copy`, and `INVALID_ENVIRONMENT`.
+ * Errors: as `kolibri_copy`, and `INVALID_ENVIRONMENT`, `UNSUPPORTED_OPERATOR`.
  */
 kolibri_status kolibri_nhwc_to_nchw(const struct kolibri_image *x,
                                     void *y,
@@ -1267,7 +1267,7 @@ kolibri_status kolibri_nhwc_to_nchw(const struct kolibri_image *x,
  * - `params`: what the bytes stand for.
  *
  * Errors: `INVALID_NULL`, `INVALID_VALUE`, `INVALID_ALIGNMENT`, `INVALID_OVERFLOW`, `INVALID_QUANTIZATION`,
- * `INVALID_OVERLAP`.
+ * `INVALID_OVERLAP`, `UNSUPPORTED_OPERATOR`.
  */
 kolibri_status kolibri_quantize(const float *x,
                                 void *y,

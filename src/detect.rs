@@ -13,13 +13,14 @@ impl Level {
         Level::ALL.iter().copied().find(|level| level.name() == name)
     }
 
-    /// The kernels of this level, where this CPU has every feature that they use. The reference is the proof: whoever
-    /// holds one may run its kernels.
+    /// The kernels of this level, where its Cargo feature is on and this CPU has every feature that they use. The reference
+    /// is the proof: whoever holds one may run its kernels.
     pub fn kernels(self) -> Option<&'static Kernels> {
         kernels::detect(self)
     }
 
-    /// The kernels of this level, whether or not this CPU has its features; `None` on another architecture.
+    /// The kernels of this level, whether or not this CPU has its features; `None` on another architecture, and without
+    /// its Cargo feature.
     ///
     /// # Safety
     /// Whoever runs them sees to it that the instructions that they use are executed: by the CPU, or by an emulation that
@@ -37,8 +38,8 @@ impl Level {
     /// environment variable `KOLIBRI_ISA`, which is read once.
     ///
     /// `KOLIBRI_ISA` is a list of level names, separated by commas. `avx2` alone permits that level (and any other
-    /// named without a sign) and nothing else; `-avx512` takes one away, `+avx512` gives it back. A level that the CPU
-    /// lacks is never taken; where nothing is left, or without the feature `isa-env`, the portable level is.
+    /// named without a sign) and nothing else; `-avx512` takes one away, `+avx512` gives it back. A level that the CPU or
+    /// the crate lacks is never taken; where nothing is left, or without the feature `isa-env`, the portable level is.
     ///
     /// # Errors
     /// [`Error::Isa`] where the variable names an unknown level.
@@ -67,7 +68,7 @@ fn variables() -> [Option<&'static str>; 2] {
 
 /// Whether the CPU has AMX with products of bytes, and the system grants this process the state of its tiles: Linux does
 /// when asked, once for the whole process. Elsewhere the level is not offered.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "amx"))]
 pub(crate) fn amx() -> bool {
     use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
     const UNKNOWN: u8 = 2;
@@ -81,7 +82,7 @@ pub(crate) fn amx() -> bool {
     has
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "amx"))]
 fn cpu_has_amx() -> bool {
     use core::arch::x86_64::{__cpuid, __cpuid_count};
     const OSXSAVE: u32 = 1 << 27;
@@ -104,7 +105,7 @@ fn cpu_has_amx() -> bool {
     leaf7.edx & AMX_TILE_AND_INT8 == AMX_TILE_AND_INT8 && enabled & TILE_STATE == TILE_STATE
 }
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(target_arch = "x86_64", target_os = "linux", feature = "amx"))]
 fn system_grants_tiles() -> bool {
     const ARCH_PRCTL: usize = 158;
     const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
@@ -118,7 +119,7 @@ fn system_grants_tiles() -> bool {
     result == 0
 }
 
-#[cfg(all(target_arch = "x86_64", not(target_os = "linux")))]
+#[cfg(all(target_arch = "x86_64", not(target_os = "linux"), feature = "amx"))]
 fn system_grants_tiles() -> bool {
     false
 }

@@ -12,7 +12,7 @@ use crate::Level;
 pub use args_f32::*;
 pub use args_i8::*;
 
-/// The kernels of one level.
+/// The kernels of one level. Those of operators that no feature of the crate asks for are missing.
 #[derive(Debug)]
 pub struct Kernels {
     /// The instruction set.
@@ -144,7 +144,7 @@ impl DwI8 {
     /// The kernel for `k`x`k` taps at `stride` and the `pixels`-th of `pixels`.
     pub fn dwconv(&self, k: usize, stride: usize, pixels: usize) -> Option<Kernel<DwConvI8>> {
         let shape = DW_SHAPES.iter().position(|&s| s == (k, stride))?;
-        (pixels < self.pixels.len()).then(|| self.dwconv_i8[shape * self.pixels.len() + pixels])
+        (pixels < self.pixels.len()).then(|| self.dwconv_i8.get(shape * self.pixels.len() + pixels).copied())?
     }
 }
 
@@ -204,11 +204,11 @@ impl Kernels {
         (1..=max).contains(&mr).then(|| self.gemm_f32[before + mr - 1])
     }
 
-    /// As [`Kernels::gemm`], of bytes.
+    /// As [`Kernels::gemm`], of bytes; `None` without the feature `int8`, too.
     pub fn gemm_i8(&self, mr: usize, cols: usize) -> Option<Kernel<GemmI8>> {
         let max = *self.int8.mr.get(cols.checked_sub(1)?)?;
         let before: usize = self.int8.mr[..cols - 1].iter().sum();
-        (1..=max).contains(&mr).then(|| self.gemm_i8[before + mr - 1])
+        (1..=max).contains(&mr).then(|| self.gemm_i8.get(before + mr - 1).copied())?
     }
 
     /// The depthwise kernel for `k`x`k` taps at `stride` and the `pixels`-th of `dw_pixels`.

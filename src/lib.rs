@@ -81,11 +81,29 @@
 //! run in strips; see [`Chain::new`].
 //!
 //! # Features
-//! `std` (default): run-time detection, [`mod@reference`]; without it the level is what the compiler was told of the target.
-//! `isa-env` (default): `KOLIBRI_ISA` and `KOLIBRI_FUSE`. `rayon`: `Rayon`, a [`Parallel`] on the current pool. `capi`: the
-//! functions of `include/kolibri.h`, for which cargo-c makes a library.
+//! All but `rayon` and `capi` are on by default. Of kernels, which are most of what the crate takes, those of levels and
+//! operators that no feature asks for are not emitted.
+//!
+//! | feature | what |
+//! | --- | --- |
+//! | `std` | run-time detection, [`mod@reference`]; without it the level is what the compiler was told of the target |
+//! | `isa-env` | `KOLIBRI_ISA` and `KOLIBRI_FUSE` |
+//! | `rayon` | `Rayon`, a [`Parallel`] on the current pool |
+//! | `capi` | the functions of `include/kolibri.h`, for which cargo-c makes a library |
+//! | `levels` | `avx2`, `avxvnni`, `avx512`, `avx512vnni`, `amx`, `neon_dotprod`, `neon_i8mm`, each a feature that asks for those whose kernels it shares; portable and neon are always there |
+//! | `operators` | those that follow; convolution, fully connected layers, [`Add`], [`Activate`] and [`copy`] are always there |
+//! | `int8` | [`Quantized`], and with it every operator on bytes |
+//! | `pool` | [`Pool2d`] |
+//! | `shuffle` | [`ChannelShuffle`], [`nchw_to_nhwc`], [`nhwc_to_nchw`] |
+//! | `squeeze-excite` | [`SqueezeExcite`], with `pool` |
+//! | `chain` | [`Chain`] |
+//!
+//! [`Level::kernels`] is `None` for a level whose feature is off, and [`Level::selected`] passes it over; `KOLIBRI_ISA` may
+//! name it. Without `int8` only `f32` is an [`Element`].
 
 #![cfg_attr(not(feature = "std"), no_std)]
+// What is not asked for is not offered, and then nobody uses it.
+#![cfg_attr(not(feature = "operators"), allow(dead_code, unused_imports, unused_unsafe, unused_variables))]
 
 extern crate alloc;
 
@@ -110,10 +128,15 @@ pub use detect::Level;
 pub use error::Error;
 pub use geometry::{Activation, ConvGeometry, Padding, Weights, Window};
 pub use kernels::emitted;
-pub use ops::{
-    Activate, Add, Chain, ChannelShuffle, Concat, Conv2d, FullyConnected, Fusion, Lookup, Pool2d, SqueezeExcite,
-    SqueezeExciteQuantization, SqueezeExciteWeights, copy, nchw_to_nhwc, nhwc_to_nchw,
-};
+#[cfg(feature = "pool")]
+pub use ops::Pool2d;
+pub use ops::{Activate, Add, Concat, Conv2d, FullyConnected, Lookup, copy};
+#[cfg(feature = "chain")]
+pub use ops::{Chain, Fusion};
+#[cfg(feature = "shuffle")]
+pub use ops::{ChannelShuffle, nchw_to_nhwc, nhwc_to_nchw};
+#[cfg(feature = "squeeze-excite")]
+pub use ops::{SqueezeExcite, SqueezeExciteQuantization, SqueezeExciteWeights};
 pub use packed::{PackedWeights, join_weights};
 #[cfg(feature = "rayon")]
 pub use parallel::Rayon;

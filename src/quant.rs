@@ -152,6 +152,7 @@ pub trait Quantized:
     fn to_i32(self) -> i32;
 }
 
+#[cfg(feature = "int8")]
 impl Quantized for i8 {
     const MIN: i32 = -128;
     const MAX: i32 = 127;
@@ -163,6 +164,7 @@ impl Quantized for i8 {
     }
 }
 
+#[cfg(feature = "int8")]
 impl Quantized for u8 {
     const MIN: i32 = 0;
     const MAX: i32 = 255;

@@ -44,6 +44,7 @@ impl Element for f32 {
         kernels.interleave_x32
     }
 }
+#[cfg(feature = "int8")]
 impl Element for i8 {
     type Conv = crate::ops::ConvI8;
     type Add = crate::quant::Sum;
@@ -57,6 +58,7 @@ impl Element for i8 {
         kernels.interleave_x8
     }
 }
+#[cfg(feature = "int8")]
 impl Element for u8 {
     type Conv = crate::ops::ConvI8;
     type Add = crate::quant::Sum;

@@ -1,4 +1,5 @@
 //! `run` allocates nothing: workspaces and packed weights are made before.
+#![cfg(feature = "operators")]
 
 mod common;
 

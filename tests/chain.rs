@@ -1,4 +1,5 @@
 //! Chains against their convolutions one after the other, bit for bit: random runs, and those of networks.
+#![cfg(feature = "operators")]
 
 mod common;
 

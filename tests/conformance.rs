@@ -1,5 +1,6 @@
 //! Every case in `tests/conformance/`, answers of ONNX Runtime and LiteRT: where the documentation names an engine, each
 //! element is that engine's, by the reference and by the operator on every level.
+#![cfg(feature = "operators")]
 
 mod common;
 

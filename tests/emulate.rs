@@ -1,5 +1,5 @@
 //! The emulated instructions against models of them. On a CPU that has them, the models against the CPU.
-#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![cfg(all(target_os = "linux", target_arch = "x86_64", feature = "operators"))]
 
 mod common;
 

@@ -15,11 +15,14 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 /// File name and text of all that is emitted.
 fn emitted() -> BTreeMap<String, String> {
-    let mut files: BTreeMap<_, _> =
-        LEVELS.iter().chain(HALVES).map(|level| (format!("{}.rs.txt", level.name), emit_level(level).0)).collect();
+    let mut files: BTreeMap<_, _> = LEVELS
+        .iter()
+        .chain(HALVES)
+        .map(|level| (format!("{}.rs.txt", level.name), emit_level(level, |_| true).0))
+        .collect();
     files.insert("levels.rs.txt".into(), tables::emit_levels());
     for arch in ["x86_64", "aarch64"] {
-        let families: Vec<_> = all(arch).map(|level| (level, emit_level(level).1)).collect();
+        let families: Vec<_> = all(arch, |_| true).map(|level| (level, emit_level(level, |_| true).1)).collect();
         files.insert(format!("tables_{arch}.rs.txt"), tables::emit_tables(arch, &families));
     }
     files

@@ -1,5 +1,6 @@
 //! Every buffer ends where memory ends, then begins where it begins: a kernel that touches one value more is stopped by
 //! the MMU. What the crate allocates itself, packed weights and workspaces, ends where memory ends.
+#![cfg(feature = "operators")]
 #![cfg(all(unix, target_pointer_width = "64"))]
 
 mod common;

@@ -1,4 +1,5 @@
 //! `KOLIBRI_ISA` and `KOLIBRI_FUSE`, which a process reads once: each choice is made by a child process.
+#![cfg(feature = "operators")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Every kernel of every level of this CPU against a scalar model: arguments by the contract, values special and plain,
 //! nothing written outside.
+#![cfg(feature = "operators")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! The operators against the reference, bit for bit where the level has FMA: random shapes, views and special values, with
 //! 1, 2 and 3 threads; and the reference against a model of its own.
+#![cfg(feature = "operators")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! `Parallel` is safe to implement: one that breaks its word makes no task run twice, and none leave the buffers.
+#![cfg(feature = "operators")]
 
 use kolibri::{
     Activation, Conv2d, ConvGeometry, Image, ImageMut, Lookup, Parallel, Serial, Weights, Workspace, kernels::Kernels,

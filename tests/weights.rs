@@ -1,4 +1,5 @@
 //! Weights of several operators in one allocation: the bits stay the same, also when some of the operators are gone.
+#![cfg(feature = "operators")]
 
 mod common;
 

@@ -8,8 +8,8 @@ use super::{
     status::{Fault, guard},
 };
 use crate::{
-    Activate, Activation, Add, Chain, ChannelShuffle, Conv2d, ConvGeometry, Error, FullyConnected, Fusion, Lookup,
-    Pool2d, Quantized, SqueezeExcite, SqueezeExciteQuantization, SqueezeExciteWeights, Weights,
+    Activate, Activation, Add, Conv2d, ConvGeometry, Error, FullyConnected, Lookup, Quantized, Weights,
+    ops::{Chain, ChannelShuffle, Fusion, Pool2d, SqueezeExcite, SqueezeExciteQuantization, SqueezeExciteWeights},
 };
 use core::ffi::c_void;
 
@@ -35,15 +35,26 @@ unsafe fn create<D: input::Described>(
     })
 }
 
-/// The operator that `$f32` makes of a description, or `$bytes` for their type.
+/// The operator that `$f32` makes of a description, or `$bytes` for their type, where the library was built with the
+/// feature.
 macro_rules! by_dtype {
-    ($desc:ident, $f32:ident, $bytes:ident) => {
-        Ok(match input::dtype($desc.dtype)? {
+    ($feature:tt, $desc:ident, $f32:ident, $bytes:ident) => {{
+        let dtype = input::dtype($desc.dtype)?;
+        #[cfg(feature = $feature)]
+        return Ok(match dtype {
             kolibri_dtype::F32 => Operator::F32(Box::new($f32($desc)?)),
+            #[cfg(feature = "int8")]
             kolibri_dtype::I8 => Operator::I8(Box::new($bytes::<i8>($desc)?)),
+            #[cfg(feature = "int8")]
             kolibri_dtype::U8 => Operator::U8(Box::new($bytes::<u8>($desc)?)),
-        })
-    };
+            #[cfg(not(feature = "int8"))]
+            _ => return Err(input::not_built("int8")),
+        });
+        #[cfg(not(feature = $feature))]
+        return match dtype {
+            _ => Err(input::not_built($feature)),
+        };
+    }};
 }
 
 /// Makes a convolution; its second input is the residual, which may be left out.
@@ -64,7 +75,7 @@ pub unsafe extern "C" fn kolibri_conv2d_create(
     op: *mut *mut kolibri_operator,
 ) -> kolibri_status {
     // SAFETY: as promised by the caller.
-    unsafe { create(desc, op, |desc| by_dtype!(desc, conv2d_f32, conv2d_bytes)) }
+    unsafe { create(desc, op, |desc| by_dtype!("capi", desc, conv2d_f32, conv2d_bytes)) }
 }
 
 fn geometry(desc: &kolibri_conv2d_desc) -> Result<ConvGeometry, Fault> {
@@ -140,7 +151,7 @@ pub unsafe extern "C" fn kolibri_fully_connected_create(
     op: *mut *mut kolibri_operator,
 ) -> kolibri_status {
     // SAFETY: as promised by the caller.
-    unsafe { create(desc, op, |desc| by_dtype!(desc, fully_connected_f32, fully_connected_bytes)) }
+    unsafe { create(desc, op, |desc| by_dtype!("capi", desc, fully_connected_f32, fully_connected_bytes)) }
 }
 
 unsafe fn fully_connected_f32(desc: &kolibri_fully_connected_desc) -> Result<FullyConnected<f32>, Fault> {
@@ -181,7 +192,7 @@ pub unsafe extern "C" fn kolibri_pool2d_create(
     op: *mut *mut kolibri_operator,
 ) -> kolibri_status {
     // SAFETY: as promised by the caller.
-    unsafe { create(desc, op, |desc| by_dtype!(desc, pool2d_f32, pool2d_bytes)) }
+    unsafe { create(desc, op, |desc| by_dtype!("pool", desc, pool2d_f32, pool2d_bytes)) }
 }
 
 unsafe fn pool2d_f32(desc: &kolibri_pool2d_desc) -> Result<Pool2d<f32>, Fault> {
@@ -234,7 +245,7 @@ pub unsafe extern "C" fn kolibri_add_create(
     op: *mut *mut kolibri_operator,
 ) -> kolibri_status {
     // SAFETY: as promised by the caller.
-    unsafe { create(desc, op, |desc| by_dtype!(desc, add_f32, add_bytes)) }
+    unsafe { create(desc, op, |desc| by_dtype!("capi", desc, add_f32, add_bytes)) }
 }
 
 unsafe fn add_f32(desc: &kolibri_add_desc) -> Result<Add<f32>, Fault> {
@@ -266,7 +277,7 @@ pub unsafe extern "C" fn kolibri_activate_create(
     op: *mut *mut kolibri_operator,
 ) -> kolibri_status {
     // SAFETY: as promised by the caller.
-    unsafe { create(desc, op, |desc| by_dtype!(desc, activate_f32, activate_bytes)) }
+    unsafe { create(desc, op, |desc| by_dtype!("capi", desc, activate_f32, activate_bytes)) }
 }
 
 unsafe fn activate_f32(desc: &kolibri_activate_desc) -> Result<Activate, Fault> {
@@ -302,7 +313,7 @@ pub unsafe extern "C" fn kolibri_channel_shuffle_create(
     op: *mut *mut kolibri_operator,
 ) -> kolibri_status {
     // SAFETY: as promised by the caller.
-    unsafe { create(desc, op, |desc| by_dtype!(desc, channel_shuffle_f32, channel_shuffle_bytes)) }
+    unsafe { create(desc, op, |desc| by_dtype!("shuffle", desc, channel_shuffle_f32, channel_shuffle_bytes)) }
 }
 
 unsafe fn channel_shuffle_f32(desc: &kolibri_channel_shuffle_desc) -> Result<ChannelShuffle, Fault> {
@@ -332,7 +343,7 @@ pub unsafe extern "C" fn kolibri_squeeze_excite_create(
     op: *mut *mut kolibri_operator,
 ) -> kolibri_status {
     // SAFETY: as promised by the caller.
-    unsafe { create(desc, op, |desc| by_dtype!(desc, squeeze_excite_f32, squeeze_excite_bytes)) }
+    unsafe { create(desc, op, |desc| by_dtype!("squeeze-excite", desc, squeeze_excite_f32, squeeze_excite_bytes)) }
 }
 
 unsafe fn excite_weights<'a, T: Dtype>(
@@ -392,7 +403,7 @@ pub unsafe extern "C" fn kolibri_chain_create(
     op: *mut *mut kolibri_operator,
 ) -> kolibri_status {
     // SAFETY: as promised by the caller.
-    unsafe { create(desc, op, |desc| by_dtype!(desc, chain_f32, chain_bytes)) }
+    unsafe { create(desc, op, |desc| by_dtype!("chain", desc, chain_f32, chain_bytes)) }
 }
 
 unsafe fn chain_f32(desc: &kolibri_chain_desc) -> Result<Chain<f32>, Fault> {

@@ -29,6 +29,11 @@ pub(super) fn null(argument: &str) -> Fault {
     Fault::new(Status::InvalidNull, format!("{argument}: must not be NULL"))
 }
 
+/// What a library without a feature answers.
+pub(super) fn not_built(feature: &str) -> Fault {
+    Fault::new(Status::UnsupportedOperator, format!("this library was built without the feature {feature}"))
+}
+
 pub(super) fn invalid_value(argument: &str, value: u32) -> Fault {
     Fault::new(Status::InvalidValue, format!("{argument}: {value} is not one of its enumeration"))
 }
@@ -134,11 +139,13 @@ impl Dtype for f32 {
     type Weight = f32;
     type Bias = f32;
 }
+#[cfg(feature = "int8")]
 impl Dtype for i8 {
     const DTYPE: kolibri_dtype = kolibri_dtype::I8;
     type Weight = i8;
     type Bias = i32;
 }
+#[cfg(feature = "int8")]
 impl Dtype for u8 {
     const DTYPE: kolibri_dtype = kolibri_dtype::U8;
     type Weight = i8;

@@ -2,8 +2,8 @@
 
 use super::{kolibri_status as Status, status::Fault};
 use crate::{
-    Activate, Add, Chain, ChannelShuffle, Conv2d, Element, Error, FullyConnected, Image, ImageMut, Lookup, Parallel,
-    Pool2d, Quantized, SqueezeExcite,
+    Activate, Add, Conv2d, Element, Error, FullyConnected, Image, ImageMut, Lookup, Parallel, Quantized,
+    ops::{Chain, ChannelShuffle, Pool2d, SqueezeExcite},
 };
 
 /// An operator. Made by the `kolibri_.._create` functions, immutable, shared by any number of threads, freed by
@@ -13,7 +13,9 @@ pub struct kolibri_operator(pub(super) Operator);
 /// By what images are made of.
 pub(super) enum Operator {
     F32(Box<dyn Run<f32>>),
+    #[cfg(feature = "int8")]
     I8(Box<dyn Run<i8>>),
+    #[cfg(feature = "int8")]
     U8(Box<dyn Run<u8>>),
 }
 

@@ -18,7 +18,9 @@ macro_rules! with {
     ($operator:expr, $run:ident => $body:expr) => {
         match &$operator.0 {
             Operator::F32($run) => $body,
+            #[cfg(feature = "int8")]
             Operator::I8($run) => $body,
+            #[cfg(feature = "int8")]
             Operator::U8($run) => $body,
         }
     };

@@ -6,7 +6,10 @@ use super::{
     run::lend,
     status::{Fault, guard},
 };
-use crate::{Level, QuantParams, Quantized};
+use crate::{
+    Level, QuantParams, Quantized,
+    ops::{self, copy},
+};
 use core::ffi::c_void;
 
 /// `$body` with `$T` the type that `$dtype` says.
@@ -17,14 +20,18 @@ macro_rules! for_dtype {
                 type $T = f32;
                 $body
             }
+            #[cfg(feature = "int8")]
             kolibri_dtype::I8 => {
                 type $T = i8;
                 $body
             }
+            #[cfg(feature = "int8")]
             kolibri_dtype::U8 => {
                 type $T = u8;
                 $body
             }
+            #[cfg(not(feature = "int8"))]
+            _ => Err(input::not_built("int8")),
         }
     };
 }
@@ -54,7 +61,7 @@ pub unsafe extern "C" fn kolibri_copy(
             let (x, y) = (input::read("x", x)?, input::read("y", y)?);
             for_dtype!(x.dtype, T => {
                 let (x, y) = (input::image::<T>("x", &x)?, input::image_mut::<T>("y", &y)?);
-                lend(parallel, |parallel| Ok(crate::copy(x, y, parallel)?))
+                lend(parallel, |parallel| Ok(copy(x, y, parallel)?))
             })
         }
     })
@@ -67,7 +74,7 @@ pub unsafe extern "C" fn kolibri_copy(
 /// - `y`: the output, not NULL. Not written where the call fails.
 /// - `parallel`: threads that the caller lends; NULL for the calling thread only.
 ///
-/// Errors: as `kolibri_copy`, and `INVALID_ENVIRONMENT`.
+/// Errors: as `kolibri_copy`, and `INVALID_ENVIRONMENT`, `UNSUPPORTED_OPERATOR`.
 ///
 /// # Safety
 /// Pointers are NULL or lead to what their documentation says, as long as the call lasts.
@@ -79,13 +86,16 @@ pub unsafe extern "C" fn kolibri_nchw_to_nhwc(
     parallel: *const kolibri_parallel,
 ) -> kolibri_status {
     guard(|| {
+        if !cfg!(feature = "shuffle") {
+            return Err(input::not_built("shuffle"));
+        }
         // SAFETY: as promised by the caller; that the two are apart is checked before anything is written.
         unsafe {
             let y = input::read("y", y)?;
             for_dtype!(y.dtype, T => {
                 let (x, y) = (input::array::<T>("x", x.cast(), len)?, input::image_mut::<T>("y", &y)?);
                 let kernels = Level::selected()?;
-                lend(parallel, |parallel| Ok(crate::nchw_to_nhwc(kernels, x, y, parallel)?))
+                lend(parallel, |parallel| Ok(ops::nchw_to_nhwc(kernels, x, y, parallel)?))
             })
         }
     })
@@ -99,7 +109,7 @@ pub unsafe extern "C" fn kolibri_nchw_to_nhwc(
 /// - `len`: elements of `y`: `n * c * h * w` of `x`.
 /// - `parallel`: threads that the caller lends; NULL for the calling thread only.
 ///
-/// Errors: as `kolibri_copy`, and `INVALID_ENVIRONMENT`.
+/// Errors: as `kolibri_copy`, and `INVALID_ENVIRONMENT`, `UNSUPPORTED_OPERATOR`.
 ///
 /// # Safety
 /// Pointers are NULL or lead to what their documentation says, as long as the call lasts.
@@ -111,13 +121,16 @@ pub unsafe extern "C" fn kolibri_nhwc_to_nchw(
     parallel: *const kolibri_parallel,
 ) -> kolibri_status {
     guard(|| {
+        if !cfg!(feature = "shuffle") {
+            return Err(input::not_built("shuffle"));
+        }
         // SAFETY: as promised by the caller; that the two are apart is checked before anything is written.
         unsafe {
             let x = input::read("x", x)?;
             for_dtype!(x.dtype, T => {
                 let (x, y) = (input::image::<T>("x", &x)?, input::array_mut::<T>("y", y.cast(), len)?);
                 let kernels = Level::selected()?;
-                lend(parallel, |parallel| Ok(crate::nhwc_to_nchw(kernels, x, y, parallel)?))
+                lend(parallel, |parallel| Ok(ops::nhwc_to_nchw(kernels, x, y, parallel)?))
             })
         }
     })
@@ -132,7 +145,7 @@ pub unsafe extern "C" fn kolibri_nhwc_to_nchw(
 /// - `params`: what the bytes stand for.
 ///
 /// Errors: `INVALID_NULL`, `INVALID_VALUE`, `INVALID_ALIGNMENT`, `INVALID_OVERFLOW`, `INVALID_QUANTIZATION`,
-/// `INVALID_OVERLAP`.
+/// `INVALID_OVERLAP`, `UNSUPPORTED_OPERATOR`.
 ///
 /// # Safety
 /// Pointers are NULL or lead to what their documentation says, as long as the call lasts.
@@ -149,8 +162,12 @@ pub unsafe extern "C" fn kolibri_quantize(
         // SAFETY: as promised by the caller.
         unsafe {
             match input::dtype(dtype)? {
+                #[cfg(feature = "int8")]
                 kolibri_dtype::I8 => quantize::<i8>(x, y.cast(), len, params),
+                #[cfg(feature = "int8")]
                 kolibri_dtype::U8 => quantize::<u8>(x, y.cast(), len, params),
+                #[cfg(not(feature = "int8"))]
+                kolibri_dtype::I8 | kolibri_dtype::U8 => Err(input::not_built("int8")),
                 kolibri_dtype::F32 => Err(input::invalid_value("dtype", dtype)),
             }
         }
@@ -196,8 +213,12 @@ pub unsafe extern "C" fn kolibri_dequantize(
         // SAFETY: as promised by the caller.
         unsafe {
             match input::dtype(dtype)? {
+                #[cfg(feature = "int8")]
                 kolibri_dtype::I8 => dequantize::<i8>(x.cast(), y, len, params),
+                #[cfg(feature = "int8")]
                 kolibri_dtype::U8 => dequantize::<u8>(x.cast(), y, len, params),
+                #[cfg(not(feature = "int8"))]
+                kolibri_dtype::I8 | kolibri_dtype::U8 => Err(input::not_built("int8")),
                 kolibri_dtype::F32 => Err(input::invalid_value("dtype", dtype)),
             }
         }

@@ -14,15 +14,6 @@ pub unsafe fn load_row_flipped(p: *const u8, flip: u8) -> __m256i {
     _mm256_xor_si256(bytes, _mm256_set1_epi8(flip as i8))
 }
 
-/// `load_row_flipped` of fewer channels.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-pub unsafe fn load_row_n(p: *const u8, n: usize, flip: u8) -> __m256i {
-    // SAFETY: `min(n, 32)` bytes, by the contract of the kernel's argument.
-    let bytes = unsafe { super::avx2::load_bytes_n(p, n) };
-    _mm256_xor_si256(bytes, _mm256_set1_epi8(flip as i8))
-}
-
 /// Units of the four rows, the two registers of half H; see `DwI8::channel` for the order.
 #[inline]
 #[target_feature(enable = "avx2,fma")]

@@ -3,9 +3,8 @@
 use super::{activate, fully_connected, fully_connected_quantized, global_average, global_average_quantized, map};
 use super::{positions, put};
 use crate::{
-    Activation, Error, Image, ImageMut, QuantParams, Quantized, Requantization, SqueezeExciteQuantization,
-    SqueezeExciteWeights,
-    ops::{check_excited, check_length, check_pointwise},
+    Activation, Error, Image, ImageMut, QuantParams, Quantized, Requantization,
+    ops::{SqueezeExciteQuantization, SqueezeExciteWeights, check_excited, check_length, check_pointwise},
     quant::{self, Product},
 };
 
@@ -134,6 +133,7 @@ pub fn channel_scale_quantized<T: Quantized>(
 ///
 /// # Errors
 /// As [`crate::SqueezeExcite`].
+#[cfg(feature = "squeeze-excite")]
 pub fn squeeze_excite(x: Image<'_>, y: ImageMut<'_>, weights: &SqueezeExciteWeights<'_>) -> Result<(), Error> {
     weights.validate()?;
     let &SqueezeExciteWeights { c, reduced, w_reduce, b_reduce, w_expand, b_expand } = weights;
@@ -150,6 +150,7 @@ pub fn squeeze_excite(x: Image<'_>, y: ImageMut<'_>, weights: &SqueezeExciteWeig
 ///
 /// # Errors
 /// As [`crate::SqueezeExcite`].
+#[cfg(feature = "squeeze-excite")]
 pub fn squeeze_excite_quantized<T: Quantized>(
     x: Image<'_, T>,
     y: ImageMut<'_, T>,

@@ -1,4 +1,5 @@
 //! Every bad argument gives the error that its documentation states, says which argument it was, and nothing is written.
+#![cfg(feature = "operators")]
 
 #[path = "../common/mod.rs"]
 mod common;
