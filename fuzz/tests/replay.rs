@@ -1,7 +1,13 @@
-//! Every input that is kept does no harm, in any build and without a fuzzer.
+//! Every input that is kept does no harm, in any build and without a fuzzer; nor do some of random bytes.
 #![cfg(unix)]
 
+use kolibri_zoo::random::Random;
 use std::{fs, path::Path};
+
+/// Random inputs beside the corpus: that is chosen for what it reaches, not for where buffers lie and how large they are.
+const RANDOM: usize = 10_000;
+/// Bytes of each.
+const LEN: usize = 160;
 
 /// Runs a target on its corpus, of which there must be some, and on what once broke something.
 fn replay(name: &str, target: fn(&[u8])) {
@@ -18,6 +24,11 @@ fn replay(name: &str, target: fn(&[u8])) {
         // Shown where the test fails.
         println!("{}", path.display());
         target(&fs::read(&path).expect("it is there"));
+    }
+    let mut random = Random::default();
+    for i in 0..RANDOM {
+        println!("random input {i}");
+        target(&random.bytes(LEN).collect::<Vec<_>>());
     }
 }
 
