@@ -6,10 +6,10 @@ cd "$(dirname "$0")/.."
 to=$PWD/target/cinstall
 rm -rf "$to"
 
-install() { # prefix, and what else cargo-c is told
-    local prefix=$1
-    shift
-    cargo cinstall --locked -p kolibri --profile capi --prefix "$prefix" --libdir "$prefix/lib" --target-dir target/capi "$@"
+install() { # prefix, profile, and what else cargo-c is told
+    local prefix=$1 profile=$2
+    shift 2
+    cargo cinstall --locked -p kolibri --profile "$profile" --prefix "$prefix" --libdir "$prefix/lib" --target-dir target/capi "$@"
 }
 
 size() {
@@ -18,7 +18,7 @@ size() {
     [ "$(stat -c %s "$to/stripped.so")" -le "$3" ] || { echo "more than $3 bytes"; return 1; }
 }
 
-install "$to/all"
+install "$to/all" capi
 (cd "$to/all" && find . -type f -o -type l | sort)
 readelf -d "$to/all/lib/libkolibri.so" | grep SONAME
 export PKG_CONFIG_PATH=$to/all/lib/pkgconfig
@@ -32,5 +32,5 @@ for static in OFF ON; do
     done
 done
 size "$to/all" 'every level and operator' 3000000
-install "$to/small" --no-default-features --features std,avx2
+install "$to/small" capi-small --no-default-features --features std,avx2
 size "$to/small" 'avx2, f32' 500000

@@ -64,6 +64,7 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     }
     let levels = || families.iter().filter(|(level, _)| !level.variant.is_empty());
     w.line("/// The table of a level of this architecture whose feature is on, whether or not this CPU has it.");
+    w.line("#[allow(clippy::match_single_binding)] // where there is no level");
     w.open("pub(crate) fn table(level: Level) -> Option<&'static Kernels>");
     w.open("match level");
     for (level, _) in levels() {
@@ -76,7 +77,8 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     w.close();
     w.line("");
     w.line("/// Whether this CPU has every feature that the level's code uses.");
-    w.line("#[allow(clippy::match_like_matches_macro)] // where there is but one level");
+    w.line("#[allow(clippy::match_like_matches_macro, clippy::match_single_binding)] // where there is one level, or none");
+    w.line("#[allow(clippy::eq_op, clippy::nonminimal_bool)] // without `std`, `has!` is a constant");
     w.open("fn cpu_has(level: Level) -> bool");
     w.open("match level");
     for (level, _) in levels() {
@@ -94,6 +96,7 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     w.close();
     w.line("");
     w.line("/// The emitted text of a level's kernels; empty for a level of another architecture, and without its feature.");
+    w.line("#[allow(clippy::match_single_binding)] // where there is no level");
     w.open("pub fn emitted(level: Level) -> &'static str");
     w.open("match level");
     for (level, _) in levels() {

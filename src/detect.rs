@@ -42,10 +42,11 @@ impl Level {
     /// the crate lacks is never taken; where nothing is left, or without the feature `isa-env`, the portable level is.
     ///
     /// # Errors
-    /// [`Error::Isa`] where the variable names an unknown level.
+    /// [`Error::Isa`] where the variable names an unknown level; [`Error::Level`] where the crate was built without the
+    /// portable level, and the CPU has no other that it was built with.
     pub fn selected() -> Result<&'static Kernels, Error> {
         let best = select(variables()[0].unwrap_or(""))?;
-        Ok(best.kernels().or(Level::Portable.kernels()).expect("the portable level needs nothing of the CPU"))
+        best.kernels().or(Level::Portable.kernels()).ok_or(Error::Level { name: best.name() })
     }
 }
 

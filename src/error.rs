@@ -155,7 +155,7 @@ pub enum Error {
         /// Bytes that were asked for.
         bytes: usize,
     },
-    /// A level that this CPU lacks.
+    /// A level that this CPU lacks, or without which the crate was built.
     Level {
         /// The level's name.
         name: &'static str,
@@ -223,7 +223,7 @@ impl fmt::Display for Error {
             Error::Fuse { value } => write!(f, "KOLIBRI_FUSE: expected never or always, got '{value}'"),
             Error::OutputQuantization => write!(f, "y: not the quantisation that was given at creation"),
             Error::Memory { bytes } => write!(f, "workspace: {bytes} bytes cannot be allocated"),
-            Error::Level { name } => write!(f, "level: this CPU lacks {name}"),
+            Error::Level { name } => write!(f, "level: this CPU, or the crate as it was built, lacks {name}"),
             Error::Isa { name } => {
                 write!(f, "KOLIBRI_ISA: unknown level '{name}', known are")?;
                 crate::Level::ALL.iter().try_for_each(|level| write!(f, " {}", level.name()))

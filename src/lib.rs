@@ -90,7 +90,7 @@
 //! | `isa-env` | `KOLIBRI_ISA` and `KOLIBRI_FUSE` |
 //! | `rayon` | `Rayon`, a [`Parallel`] on the current pool |
 //! | `capi` | the functions of `include/kolibri.h`, for which cargo-c makes a library |
-//! | `levels` | `avx2`, `avxvnni`, `avx512`, `avx512vnni`, `amx`, `neon_dotprod`, `neon_i8mm`, each a feature that asks for those whose kernels it shares; portable and neon are always there |
+//! | `levels` | `portable`, `avx2`, `avxvnni`, `avx512`, `avx512vnni`, `amx`, `neon_dotprod`, `neon_i8mm`, each a feature that asks for those whose kernels it shares; neon is always there |
 //! | `operators` | those that follow; convolution, fully connected layers, [`Add`], [`Activate`] and [`copy`] are always there |
 //! | `int8` | [`Quantized`], and with it every operator on bytes |
 //! | `pool` | [`Pool2d`] |
@@ -98,8 +98,8 @@
 //! | `squeeze-excite` | [`SqueezeExcite`], with `pool` |
 //! | `chain` | [`Chain`] |
 //!
-//! [`Level::kernels`] is `None` for a level whose feature is off, and [`Level::selected`] passes it over; `KOLIBRI_ISA` may
-//! name it. Without `int8` only `f32` is an [`Element`].
+//! [`Level::kernels`] is `None` for a level whose feature is off, and [`Level::selected`] passes it over, or fails where
+//! there is no other; `KOLIBRI_ISA` may name it. Without `int8` only `f32` is an [`Element`].
 
 #![cfg_attr(not(feature = "std"), no_std)]
 // What is not asked for is not offered, and then nobody uses it.
