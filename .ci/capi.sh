@@ -34,3 +34,4 @@ done
 size "$to/all" 'every level and operator' 3000000
 install "$to/small" capi-small --no-default-features --features std,avx2
 size "$to/small" 'avx2, f32' 500000
+"${PYTHON:-python3}" -B examples/python/check.py "$to/small/lib/libkolibri.so"

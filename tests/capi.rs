@@ -40,7 +40,8 @@ fn library() -> &'static Path {
 
 /// What compilers and programs of the host cannot do for another machine is left out there.
 fn native() -> bool {
-    env!("KOLIBRI_TARGET") == env!("KOLIBRI_HOST")
+    let [target, host] = [env!("KOLIBRI_TARGET"), env!("KOLIBRI_HOST")];
+    target == host
 }
 
 /// A program that runs here, be it by an emulator that Cargo was told of.

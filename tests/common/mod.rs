@@ -33,13 +33,13 @@ impl Arbitrary for Seed {
     }
 }
 
-/// Runs `property` on `tests` seeds, or as many as `QUICKCHECK_TESTS` says if that is more; a fifth under emulation.
+/// Runs `property` on `tests` seeds, or as many as `QUICKCHECK_TESTS` says if that is more; a tenth under emulation.
 /// `KOLIBRI_SEED` repeats one case.
 pub fn quickcheck(tests: u64, property: fn(Seed)) {
     if let Ok(seed) = std::env::var("KOLIBRI_SEED") {
         return property(Seed(seed.parse().expect("a number")));
     }
-    let tests = if runner().is_some() { tests.div_ceil(5) } else { tests };
+    let tests = if runner().is_some() { tests.div_ceil(10) } else { tests };
     let wanted = std::env::var("QUICKCHECK_TESTS").ok().and_then(|tests| tests.parse().ok()).unwrap_or(0);
     QuickCheck::new().tests(tests.max(wanted)).quickcheck(property);
 }
