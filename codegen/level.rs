@@ -11,6 +11,8 @@ pub struct Level {
     pub arch: &'static str,
     /// The Cargo feature without which it is not emitted; empty where it always is.
     pub feature: &'static str,
+    /// The Cargo feature without which it has only those depthwise kernels that take any taps; empty where it has all.
+    pub shapes_feature: &'static str,
     /// Every CPU feature that its code uses.
     pub features: &'static [&'static str],
     /// A fused multiply-add is one instruction of every CPU of this level.
@@ -77,6 +79,7 @@ const PORTABLE: Level = Level {
     variant: "Portable",
     arch: "any",
     feature: "",
+    shapes_feature: "portable",
     features: &[],
     fma: Fma::IfTarget,
     lanes: 4,
@@ -107,6 +110,7 @@ const AVX2: Level = Level {
     variant: "Avx2",
     arch: "x86_64",
     feature: "avx2",
+    shapes_feature: "",
     features: &["avx2", "fma"],
     fma: Fma::Always,
     lanes: 8,
@@ -131,6 +135,7 @@ const AVX512: Level = Level {
     variant: "Avx512",
     arch: "x86_64",
     feature: "avx512",
+    shapes_feature: "",
     features: &["avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"],
     fma: Fma::Always,
     lanes: 16,
@@ -173,6 +178,8 @@ const NEON: Level = Level {
     name: "neon",
     variant: "Neon",
     arch: "aarch64",
+    feature: "",
+    shapes_feature: "",
     features: &["neon"],
     fma: Fma::Always,
     lanes: 4,

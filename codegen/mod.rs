@@ -47,7 +47,7 @@ pub fn emit_level(level: &Level, on: On) -> (String, Vec<Family>) {
     w.line(format!("use crate::isa::{} as v;", level.name));
     let mut families = Vec::new();
     let mut emit = |features: &[&str], describe: fn(&mut Writer, &Level) -> Family| {
-        let all = features.iter().all(|feature| on(feature));
+        let all = features.iter().all(|feature| feature.is_empty() || on(feature));
         let mut nowhere = Writer::new();
         let mut family = describe(if all { &mut w } else { &mut nowhere }, level);
         if !all {
@@ -59,7 +59,7 @@ pub fn emit_level(level: &Level, on: On) -> (String, Vec<Family>) {
     if !level.variant.is_empty() && level.base.is_none() {
         emit(always, gemm_f32::emit_all);
         emit(always, gemm_f32::emit_gemv);
-        emit(always, dwconv_f32::emit_all);
+        emit(&[level.shapes_feature], dwconv_f32::emit_all);
         emit(always, dwconv_f32::emit_taps);
         emit(&["pool"], pool::emit_all);
         emit(always, elementwise::emit_all);
@@ -84,7 +84,7 @@ pub fn emit_level(level: &Level, on: On) -> (String, Vec<Family>) {
         emit(int8, probe::emit_dot);
     }
     if level.int8.has_depthwise() && !level.tiles {
-        emit(int8, dwconv_i8::emit_all);
+        emit(&["int8", level.shapes_feature], dwconv_i8::emit_all);
         emit(int8, dwconv_i8::emit_taps);
     }
     (w.finish(), families)

@@ -89,7 +89,7 @@
 //! | `std` | run-time detection, [`mod@reference`]; without it the level is what the compiler was told of the target |
 //! | `isa-env` | `KOLIBRI_ISA` and `KOLIBRI_FUSE` |
 //! | `rayon` | `Rayon`, a [`Parallel`] on the current pool |
-//! | `levels` | `avx2`, `avxvnni`, `avx512`, `avx512vnni`, `amx`, `neon_dotprod`, `neon_i8mm`, each a feature that asks for those whose kernels it shares; portable and neon are always there |
+//! | `levels` | `avx2`, `avxvnni`, `avx512`, `avx512vnni`, `amx`, `neon_dotprod`, `neon_i8mm`, each a feature that asks for those whose kernels it shares; portable and neon are always there. `portable`: depthwise kernels for the portable level's usual shapes; without them it is slower |
 //! | `operators` | those that follow; convolution, fully connected layers, [`Add`], [`Activate`] and [`copy`] are always there |
 //! | `int8` | [`Quantized`], and with it every operator on bytes |
 //! | `pool` | [`Pool2d`] |

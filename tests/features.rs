@@ -38,12 +38,14 @@ fn kernels_are_those_asked_for() {
     for kernels in Level::available().filter_map(Level::kernels) {
         let families = [
             ("int8", !kernels.gemm_i8.is_empty(), cfg!(feature = "int8")),
-            ("int8", kernels.dw_i8.iter().any(|dw| !dw.dwconv_i8.is_empty()), cfg!(feature = "int8")),
+            ("int8", kernels.dw_i8.iter().any(|dw| !dw.dwconv_i8_taps.is_empty()), cfg!(feature = "int8")),
             ("pool", !kernels.pool_f32.is_empty(), cfg!(feature = "pool")),
             ("pool, int8", !kernels.pool_i8.is_empty(), cfg!(all(feature = "pool", feature = "int8"))),
             ("shuffle", !kernels.interleave_x32.is_empty(), cfg!(feature = "shuffle")),
             ("shuffle, int8", !kernels.transpose_x8.is_empty(), cfg!(all(feature = "shuffle", feature = "int8"))),
         ];
+        let shapes = (kernels.level != Level::Portable, cfg!(feature = "portable"));
+        assert_eq!(!kernels.dwconv_f32.is_empty(), shapes.0 || shapes.1, "{:?}", kernels.level);
         for (family, has, asked) in families {
             assert_eq!(has, asked, "{:?}: {family}", kernels.level);
         }

@@ -21,6 +21,7 @@ pub mod neon_dotprod;
 #[cfg(all(target_arch = "aarch64", feature = "neon_i8mm"))]
 pub mod neon_i8mm;
 mod part;
+#[cfg_attr(not(feature = "portable"), allow(dead_code))] // the words of depthwise kernels of a shape
 pub mod portable;
 #[cfg(all(target_arch = "x86_64", any(feature = "avxvnni", feature = "avx512vnni")))]
 mod rows256;
