@@ -77,7 +77,9 @@ pub fn emit_tables(arch: &str, families: &[(&Level, Vec<Family>)]) -> String {
     w.close();
     w.line("");
     w.line("/// Whether this CPU has every feature that the level's code uses.");
-    w.line("#[allow(clippy::match_like_matches_macro, clippy::match_single_binding)] // where there is one level, or none");
+    w.line(
+        "#[allow(clippy::match_like_matches_macro, clippy::match_single_binding)] // where there is one level, or none",
+    );
     w.line("#[allow(clippy::eq_op, clippy::nonminimal_bool)] // without `std`, `has!` is a constant");
     w.open("fn cpu_has(level: Level) -> bool");
     w.open("match level");

@@ -46,7 +46,7 @@ pub enum Error {
         /// Height and width of the kernel.
         kernel: [usize; 2],
     },
-    /// A size that does not fit `usize`.
+    /// A size above `isize::MAX / 64`, which is 32 MB on a machine of 32 bits.
     Overflow {
         /// What was computed.
         argument: &'static str,
@@ -242,8 +242,24 @@ pub(crate) fn non_zero(sizes: &[(&'static str, usize)]) -> Result<(), Error> {
     }
 }
 
-/// The product, or `Err(Overflow)`. Bounded so that sizes in bytes fit `isize`, as allocations and offsets must.
+/// The most that a size may be: lines of as many times 64 bytes, and sums of some sizes in bytes, then fit `isize`, as
+/// allocations and offsets must.
+pub(crate) fn limit() -> usize {
+    #[cfg(test)]
+    if let Some(limit) = LIMIT.get() {
+        return limit;
+    }
+    isize::MAX as usize / 64
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// What a test takes for the limit of this machine.
+    pub(crate) static LIMIT: core::cell::Cell<Option<usize>> = const { core::cell::Cell::new(None) };
+}
+
+/// The product, or `Err(Overflow)` beyond the limit.
 pub(crate) fn product(argument: &'static str, factors: &[usize]) -> Result<usize, Error> {
     let product = factors.iter().try_fold(1usize, |all, &factor| all.checked_mul(factor));
-    product.filter(|&all| all <= isize::MAX as usize / 64).ok_or(Error::Overflow { argument })
+    product.filter(|&all| all <= limit()).ok_or(Error::Overflow { argument })
 }

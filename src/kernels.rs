@@ -214,7 +214,7 @@ impl Kernels {
     /// The depthwise kernel for `k`x`k` taps at `stride` and the `pixels`-th of `dw_pixels`.
     pub fn dwconv(&self, k: usize, stride: usize, pixels: usize) -> Option<Kernel<DwConvF32>> {
         let shape = DW_SHAPES.iter().position(|&s| s == (k, stride))?;
-        (pixels < self.dw_pixels.len()).then(|| self.dwconv_f32[shape * self.dw_pixels.len() + pixels])
+        (pixels < self.dw_pixels.len()).then(|| self.dwconv_f32.get(shape * self.dw_pixels.len() + pixels).copied())?
     }
 
     /// Name and registers of every kernel, probes left out.

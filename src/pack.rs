@@ -161,6 +161,11 @@ impl Panels {
     }
 }
 
+/// Blocks of packed depthwise weights, and the values of each.
+pub(crate) fn depthwise_blocks(kernels: &Kernels, channels: usize, taps: usize) -> (usize, usize) {
+    (channels.div_ceil(kernels.lanes), kernels.lanes * (taps + 1))
+}
+
 /// Packs depthwise weights: for each block of one register of channels the bias, then each tap. The last block ends with
 /// the last channel. `value(0, channel)` is the bias, `value(1 + tap, channel)` a weight.
 pub(crate) fn pack_depthwise(
@@ -170,8 +175,8 @@ pub(crate) fn pack_depthwise(
     value: impl Fn(usize, usize) -> f32,
 ) -> Packed {
     let lanes = kernels.lanes;
-    let blocks = channels.div_ceil(lanes);
-    let mut packed = Packing::f32(blocks * lanes * (taps + 1));
+    let (blocks, len) = depthwise_blocks(kernels, channels, taps);
+    let mut packed = Packing::f32(blocks * len);
     for block in 0..blocks {
         let start = (block * lanes).min(channels.saturating_sub(lanes));
         for row in 0..=taps {

@@ -1,5 +1,6 @@
 //! The memory of packed weights: an operator's own, or part of what a network's operators share.
 
+use crate::{Error, error::product};
 use alloc::{sync::Arc, vec::Vec};
 use core::ops::Range;
 
@@ -20,6 +21,11 @@ impl Packing {
     /// Room for so many f32 values.
     pub fn f32(len: usize) -> Self {
         Self::new(len * size_of::<f32>())
+    }
+
+    /// `Err` where there can be no room for `parts` of `len` values of `size` bytes.
+    pub fn check(parts: usize, len: usize, size: usize) -> Result<(), Error> {
+        product("packed weights", &[parts, len.div_ceil(64 / size)]).map(|_| ())
     }
 
     /// So many bytes of that value.
@@ -44,6 +50,13 @@ impl Packing {
 
     pub fn done(self) -> Packed {
         Packed { range: 0..self.0.len(), lines: Arc::new(self.0), followed: false }
+    }
+}
+
+impl Default for Packed {
+    /// No weights.
+    fn default() -> Self {
+        Packing::new(0).done()
     }
 }
 

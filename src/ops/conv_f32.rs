@@ -78,25 +78,27 @@ impl Conv2d<f32> {
     ) -> Result<Self, Error> {
         check_conv_weights(geometry, weights, bias, activation)?;
         let g = *geometry;
+        let mut conv = ConvF32::unpacked(kernels, g, activation)?;
         let kw = g.window.kernel[1];
         let bias = |o: usize| bias.map_or(0.0, |bias| bias[o]);
-        let path = if g.is_depthwise() {
-            Path::Depthwise(Box::new(Depthwise::new(kernels, g, |row, c| match row.checked_sub(1) {
+        match &mut conv.path {
+            Path::Depthwise(depthwise) => depthwise.pack(|row, c| match row.checked_sub(1) {
                 None => bias(c),
                 Some(tap) => *weights.at(&g, c, 0, tap / kw, tap % kw),
-            })))
-        } else {
-            let (cin, n) = (g.group_cin(), g.group_cout());
-            let gemm = Gemm::new(kernels, g.groups, n, g.taps() * cin, |group, row, column| {
-                let o = group * n + column;
-                match row.checked_sub(1) {
-                    None => bias(o),
-                    Some(k) => *weights.at(&g, o, k % cin, k / cin / kw, k / cin % kw),
-                }
-            });
-            Path::Gemm(Box::new(gemm), Packing::f32(g.cin * kw).done())
-        };
-        Ok(Conv2d::new(g, ConvF32 { kernels, geometry: g, activation, path }))
+            }),
+            Path::Gemm(gemm, zeros) => {
+                let (cin, n) = (g.group_cin(), g.group_cout());
+                gemm.pack(|group, row, column| {
+                    let o = group * n + column;
+                    match row.checked_sub(1) {
+                        None => bias(o),
+                        Some(k) => *weights.at(&g, o, k % cin, k / cin / kw, k / cin % kw),
+                    }
+                });
+                *zeros = Packing::f32(g.cin * kw).done();
+            }
+        }
+        Ok(Conv2d::new(g, conv))
     }
 }
 
@@ -120,7 +122,8 @@ impl ConvPath<f32> for ConvF32 {
                     let pointers = product("workspace", &[layout.rows, layout.taps, size_of::<u64>()])?;
                     Ok(pointers + layout.copied.div_ceil(2) * size_of::<u64>())
                 };
-                // A view with a pixel stride of its own is read tap by tap.
+                // A view with a pixel stride of its own is read tap by tap. That is asked first: where it fits, so do copies,
+                // which are of few channels a tap.
                 Ok(size(false)?.max(size(self.may_merge())?))
             }
         }
@@ -208,6 +211,27 @@ impl ConvPath<f32> for ConvF32 {
 }
 
 impl ConvF32 {
+    /// Without weights, of a geometry that was checked.
+    pub(super) fn unpacked(kernels: &'static Kernels, g: ConvGeometry, activation: Activation) -> Result<Self, Error> {
+        let path = if g.is_depthwise() {
+            Path::Depthwise(Box::new(Depthwise::unpacked(kernels, g)?))
+        } else {
+            let gemm = Gemm::unpacked(kernels, g.groups, g.group_cout(), g.taps() * g.group_cin())?;
+            Path::Gemm(Box::new(gemm), Packed::default())
+        };
+        Ok(ConvF32 { kernels, geometry: g, activation, path })
+    }
+
+    /// Packed bytes.
+    #[cfg(test)]
+    pub(super) fn packed_len(&self) -> usize {
+        let values = match &self.path {
+            Path::Depthwise(depthwise) => depthwise.packed_len(),
+            Path::Gemm(gemm, _) => gemm.packed_len(),
+        };
+        values * size_of::<f32>()
+    }
+
     fn may_merge(&self) -> bool {
         let g = &self.geometry;
         g.groups == 1 && g.window.kernel[1] > 1 && g.window.dilation[1] == 1 && g.cin < FEW_CHANNELS

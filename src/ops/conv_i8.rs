@@ -95,26 +95,53 @@ impl<T: Quantized> Conv2d<T> {
             let largest: Vec<_> = (0..g.cout).map(|o| f64::from(bias(o).unsigned_abs()) + farthest * sum(o)).collect();
             requantizer.is_plain(|o| largest[o])
         };
+        let flip_in = if least == T::MIN { 0 } else { 0x80 };
+        let mut conv = ConvI8::unpacked(kernels, g, requantizer, plain, quantization.x.zero_point as u8, flip_in)?;
         let head = |o: usize| {
             let sum = (0..g.taps() * cin).fold(0i32, |sum, k| sum.wrapping_add(weight(o, k).into()));
             let bias = bias(o).wrapping_sub(sum.wrapping_mul(zero_point));
-            (bias, requantizer.float_scale(o))
+            (bias, conv.requantizer.float_scale(o))
         };
-        let zero = quantization.x.zero_point as u8;
-        let flip_in = if least == T::MIN { 0 } else { 0x80 };
-        let path = if g.is_depthwise() {
-            let sums = requantizer.residual.is_some() || !plain;
-            Path::Depthwise(Box::new(Depthwise::new(kernels, g, zero, flip_in, sums, head, |tap, c| weight(c, tap))))
-        } else {
-            let head = |group: usize, column: usize| head(group * n + column);
-            let weight = |group: usize, k: usize, column: usize| weight(group * n + column, k);
-            Path::Gemm(Box::new(Gemm::new(kernels, g.groups, n, g.taps() * cin, head, weight)))
-        };
-        Ok(Conv2d::new(g, ConvI8 { kernels, requantizer, plain, zero, flip_in, path }))
+        match &mut conv.path {
+            Path::Depthwise(depthwise) => depthwise.pack(conv.zero, head, |tap, c| weight(c, tap)),
+            Path::Gemm(gemm) => {
+                let head = |group: usize, column: usize| head(group * n + column);
+                let weight = |group: usize, k: usize, column: usize| weight(group * n + column, k);
+                gemm.pack(g.taps() * cin, head, weight);
+            }
+        }
+        Ok(Conv2d::new(g, conv))
     }
 }
 
 impl ConvI8 {
+    /// Without weights, of a geometry that was checked.
+    pub(super) fn unpacked(
+        kernels: &'static Kernels,
+        g: ConvGeometry,
+        requantizer: Requantizer,
+        plain: bool,
+        zero: u8,
+        flip_in: u8,
+    ) -> Result<Self, Error> {
+        let path = if g.is_depthwise() {
+            let sums = requantizer.residual.is_some() || !plain;
+            Path::Depthwise(Box::new(Depthwise::unpacked(kernels, g, flip_in, sums)?))
+        } else {
+            Path::Gemm(Box::new(Gemm::unpacked(kernels, g.groups, g.group_cout(), g.taps() * g.group_cin())?))
+        };
+        Ok(ConvI8 { kernels, requantizer, plain, zero, flip_in, path })
+    }
+
+    /// Packed bytes.
+    #[cfg(test)]
+    pub(super) fn packed_len(&self) -> usize {
+        match &self.path {
+            Path::Depthwise(depthwise) => depthwise.packed_len(),
+            Path::Gemm(gemm) => gemm.packed_len(),
+        }
+    }
+
     /// Whether kernels leave sums, which become bytes afterwards.
     fn leaves_sums(&self, residual: bool) -> bool {
         residual || !self.plain

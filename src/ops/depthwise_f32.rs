@@ -2,10 +2,10 @@
 
 use super::{elementwise::Finish, ring::Ring, taps::Taps};
 use crate::{
-    ConvGeometry,
+    ConvGeometry, Error,
     geometry::Placed,
     kernels::{DW_ROWS, DwConvF32, Kernels, TAPS_PIXELS},
-    pack::pack_depthwise,
+    pack::{depthwise_blocks, pack_depthwise},
     packed::{Packed, Packing},
     tensor::Raw,
 };
@@ -25,10 +25,24 @@ pub(crate) struct Depthwise {
 }
 
 impl Depthwise {
+    /// Without weights.
+    pub fn unpacked(kernels: &'static Kernels, geometry: ConvGeometry) -> Result<Self, Error> {
+        let (blocks, len) = depthwise_blocks(kernels, geometry.cin, geometry.taps());
+        Packing::check(blocks, len, size_of::<f32>())?;
+        Ok(Depthwise { kernels, geometry, packed: Packed::default(), zeros: Packed::default() })
+    }
+
+    /// Packed values.
+    #[cfg(test)]
+    pub fn packed_len(&self) -> usize {
+        let (blocks, len) = depthwise_blocks(self.kernels, self.geometry.cin, self.geometry.taps());
+        blocks * len
+    }
+
     /// `value(0, channel)` is the bias, `value(1 + tap, channel)` a weight.
-    pub fn new(kernels: &'static Kernels, geometry: ConvGeometry, value: impl Fn(usize, usize) -> f32) -> Self {
-        let packed = pack_depthwise(kernels, geometry.cin, geometry.taps(), value);
-        Depthwise { kernels, geometry, packed, zeros: Packing::f32(geometry.cin).done() }
+    pub fn pack(&mut self, value: impl Fn(usize, usize) -> f32) {
+        self.packed = pack_depthwise(self.kernels, self.geometry.cin, self.geometry.taps(), value);
+        self.zeros = Packing::f32(self.geometry.cin).done();
     }
 
     /// Kernel size and stride with a kernel of their own.

@@ -2,7 +2,7 @@
 
 use super::{bytes::copy_runs, ring::Ring, taps::Taps};
 use crate::{
-    ConvGeometry,
+    ConvGeometry, Error,
     geometry::Placed,
     kernels::{DW_ROWS, DwConvI8, DwI8, Kernel, Kernels},
     pack::pack_depthwise_i8,
@@ -34,28 +34,30 @@ pub(crate) struct To {
 }
 
 impl Depthwise {
-    /// `zero` is the input's zero point, `flip_in` what differs between its bytes and what the level multiplies, `sums`
-    /// whether sums may be asked for.
-    pub fn new(
-        kernels: &'static Kernels,
-        geometry: ConvGeometry,
-        zero: u8,
-        flip_in: u8,
-        sums: bool,
-        head: impl Fn(usize) -> (i32, f32),
-        weight: impl Fn(usize, usize) -> i8,
-    ) -> Self {
+    /// Without weights. `flip_in` is what differs between the input's bytes and what the level multiplies, `sums` whether
+    /// sums may be asked for.
+    pub fn unpacked(kernels: &'static Kernels, geometry: ConvGeometry, flip_in: u8, sums: bool) -> Result<Self, Error> {
         // The narrowest block that holds all channels, or else the widest: two narrow ones take longer than a wide one.
         let enough = kernels.dw_i8.iter().rev().find(|dw| dw.channels() >= geometry.cin);
         let dw = *enough.unwrap_or(&kernels.dw_i8[0]);
+        let [packed, zeros] = [(); 2].map(|_| Packed::default());
+        let this = Depthwise { dw, geometry, packed, zeros, flip_in, sums };
+        Packing::check(geometry.cin.div_ceil(dw.channels()), this.block_len(), 1)?;
+        Ok(this)
+    }
+
+    /// Packed bytes.
+    pub fn packed_len(&self) -> usize {
+        self.geometry.cin.div_ceil(self.dw.channels()) * self.block_len()
+    }
+
+    /// `zero` is the input's zero point; `head(channel)` are bias and scale, `weight(tap, channel)` is a weight.
+    pub fn pack(&mut self, zero: u8, head: impl Fn(usize) -> (i32, f32), weight: impl Fn(usize, usize) -> i8) {
+        let (dw, geometry, shape) = (self.dw, &self.geometry, self.shape());
         let (g, block, cin) = (dw.int8.values(), dw.channels(), geometry.cin);
-        let [packed, zeros] = [(); 2].map(|_| Packing::new(0).done());
-        let mut this = Depthwise { dw, geometry, packed, zeros, flip_in, sums };
-        let (taps, [kh, kw], shape) = (geometry.taps(), geometry.window.kernel, this.shape());
-        // The kernels for any taps flip as they read.
-        this.zeros = Packing::filled(this.pitch(), if shape.is_some() { zero ^ flip_in } else { zero }).done();
-        let (products, len) = (this.products(), this.block_len());
-        let mut packed = Packing::new(cin.div_ceil(block) * len);
+        let (taps, [kh, kw]) = (geometry.taps(), geometry.window.kernel);
+        let (products, len) = (self.products(), self.block_len());
+        let mut packed = Packing::new(self.packed_len());
         for i in 0..cin.div_ceil(block) {
             let start = (i * block).min(cin.saturating_sub(block));
             let weight = |product: usize, row: usize, channel: usize| {
@@ -70,8 +72,10 @@ impl Depthwise {
             let head = |channel| head(start + channel);
             pack_depthwise_i8(dw, &mut packed, i * len, cin - start, products, head, weight);
         }
-        this.packed = packed.done();
-        this
+        self.packed = packed.done();
+        // The kernels for any taps flip as they read.
+        let zero = if shape.is_some() { zero ^ self.flip_in } else { zero };
+        self.zeros = Packing::filled(self.pitch(), zero).done();
     }
 
     /// From now on the input is what the level multiplies, `zero` its zero point.

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 /// `y[b][o] = act(bias[o] + sum over i of x[b][i] * w[o][i])`, weights `[cout][cin]`; on bytes as in [`Conv2d`].
 pub struct FullyConnected<T: Element = f32> {
-    conv: Conv2d<T>,
+    pub(super) conv: Conv2d<T>,
 }
 
 impl FullyConnected<f32> {

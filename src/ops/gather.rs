@@ -64,15 +64,17 @@ impl Gather<'_> {
         if pointwise && cin == values && !convert {
             return rows;
         }
-        let mut len = pixels.len() * x.pixel_stride;
-        if !pointwise || x.pixel_stride != self.geometry.cin {
+        let len = if pointwise && x.pixel_stride == self.geometry.cin {
+            pixels.len() * x.pixel_stride
+        } else {
             // SAFETY: the room is there.
             unsafe { self.fill(pixels, memory) };
-            (rows, len) = (Rows { a: memory, stride: values, group: pixels.len() * values }, all);
+            rows = Rows { a: memory, stride: values, group: pixels.len() * values };
             if !convert {
                 return rows;
             }
-        }
+            all
+        };
         let to = memory.wrapping_add(all.next_multiple_of(ALIGN));
         // SAFETY: `len` bytes at `a`, of the image or as just filled, and behind them the room for what they become, and
         // for whole units of it: no row begins later than in rows of whole units.

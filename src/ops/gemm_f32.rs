@@ -1,6 +1,7 @@
 //! The product behind pointwise, standard and grouped convolution and fully connected layers.
 
 use crate::{
+    Error,
     kernels::{GemmF32, Kernels},
     pack::Panels,
     packed::{Packed, Packing},
@@ -42,20 +43,26 @@ const LARGE_B: usize = 256 << 10;
 const MAX_ROWS: usize = 512;
 
 impl Gemm {
-    /// `value(group, 0, column)` is the bias, `value(group, 1 + k, column)` the weight.
-    pub fn new(
-        kernels: &'static Kernels,
-        groups: usize,
-        n: usize,
-        k: usize,
-        value: impl Fn(usize, usize, usize) -> f32,
-    ) -> Self {
+    /// Without weights.
+    pub fn unpacked(kernels: &'static Kernels, groups: usize, n: usize, k: usize) -> Result<Self, Error> {
         let panels = Panels::f32(kernels, n, k);
-        let mut packed = Packing::f32(groups * panels.len());
-        for group in 0..groups {
+        Packing::check(groups, panels.len(), size_of::<f32>())?;
+        Ok(Gemm { kernels, panels, k, groups, packed: Packed::default() })
+    }
+
+    /// Packed values.
+    pub fn packed_len(&self) -> usize {
+        self.groups * self.panels.len()
+    }
+
+    /// `value(group, 0, column)` is the bias, `value(group, 1 + k, column)` the weight.
+    pub fn pack(&mut self, value: impl Fn(usize, usize, usize) -> f32) {
+        let panels = &self.panels;
+        let mut packed = Packing::f32(self.packed_len());
+        for group in 0..self.groups {
             panels.pack_f32(&mut packed, group * panels.len(), |row, column| value(group, row, column));
         }
-        Gemm { kernels, panels, k, groups, packed: packed.done() }
+        self.packed = packed.done();
     }
 
     /// Rows of A to prepare at a time.

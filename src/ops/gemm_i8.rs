@@ -2,6 +2,7 @@
 
 use super::gather::Rows;
 use crate::{
+    Error,
     kernels::{self, AMX_K, AMX_ROWS, Kernels},
     pack::Panels,
     packed::{Packed, Packing},
@@ -47,15 +48,8 @@ fn prefer_tiles(n: usize, k: usize) -> bool {
 }
 
 impl Gemm {
-    /// `k` values a row; `head(group, column)` are bias and scale, `weight(group, k, column)` is a weight.
-    pub fn new(
-        kernels: &'static Kernels,
-        groups: usize,
-        n: usize,
-        k: usize,
-        head: impl Fn(usize, usize) -> (i32, f32),
-        weight: impl Fn(usize, usize, usize) -> i8,
-    ) -> Self {
+    /// Without weights; `k` values a row.
+    pub fn unpacked(kernels: &'static Kernels, groups: usize, n: usize, k: usize) -> Result<Self, Error> {
         let int8 = &kernels.int8;
         let mut bytes = k.div_ceil(int8.values()) * int8.unit;
         let tiles = !kernels.gemm_i8_amx.is_empty() && prefer_tiles(n, k);
@@ -63,13 +57,30 @@ impl Gemm {
             bytes = bytes.next_multiple_of(AMX_K);
         }
         let panels = Panels::i8(int8, n, bytes);
-        let mut packed = Packing::new(groups * panels.len());
-        for group in 0..groups {
+        Packing::check(groups, panels.len(), 1)?;
+        Ok(Gemm { kernels, panels, groups, k: bytes, tiles, packed: Packed::default() })
+    }
+
+    /// Packed bytes.
+    pub fn packed_len(&self) -> usize {
+        self.groups * self.panels.len()
+    }
+
+    /// `k` values a row; `head(group, column)` are bias and scale, `weight(group, k, column)` is a weight.
+    pub fn pack(
+        &mut self,
+        k: usize,
+        head: impl Fn(usize, usize) -> (i32, f32),
+        weight: impl Fn(usize, usize, usize) -> i8,
+    ) {
+        let panels = &self.panels;
+        let mut packed = Packing::new(self.packed_len());
+        for group in 0..self.groups {
             let at = group * panels.len();
             let weight = |k: usize, column: usize| weight(group, k, column);
-            panels.pack_i8(int8, &mut packed, at, k, |column| head(group, column), weight);
+            panels.pack_i8(&self.kernels.int8, &mut packed, at, k, |column| head(group, column), weight);
         }
-        Gemm { kernels, panels, groups, k: bytes, tiles, packed: packed.done() }
+        self.packed = packed.done();
     }
 
     /// Rows of A to prepare at a time.

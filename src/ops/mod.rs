@@ -17,6 +17,8 @@ mod lookup;
 mod pool;
 mod ring;
 mod shuffle;
+#[cfg(all(test, feature = "operators"))]
+mod sizes;
 mod squeeze_excite;
 mod taps;
 

@@ -32,11 +32,11 @@ use core::ops::Range;
 /// ```
 /// bit for bit on every level.
 pub struct SqueezeExcite<T: Element = f32> {
-    c: usize,
-    reduced: usize,
-    reduce: FullyConnected<T>,
-    expand: FullyConnected<T>,
-    path: T::Excite,
+    pub(super) c: usize,
+    pub(super) reduced: usize,
+    pub(super) reduce: FullyConnected<T>,
+    pub(super) expand: FullyConnected<T>,
+    pub(super) path: T::Excite,
 }
 
 /// The quantisation of a [`SqueezeExcite`]: of its ends and of all that is between them.
@@ -298,8 +298,8 @@ pub struct Part<'a, T> {
 
 /// Of f32: the second product ends with the sigmoid.
 pub struct ExciteF32 {
-    kernels: &'static Kernels,
-    average: Pool2d<f32>,
+    pub(super) kernels: &'static Kernels,
+    pub(super) average: Pool2d<f32>,
 }
 
 impl ExcitePath<f32> for ExciteF32 {
@@ -345,7 +345,7 @@ pub struct ExciteI8<T: Element> {
 }
 
 impl<T: Quantized> ExciteI8<T> {
-    fn new(kernels: &'static Kernels, q: &SqueezeExciteQuantization<'_>) -> Result<Self, Error> {
+    pub(super) fn new(kernels: &'static Kernels, q: &SqueezeExciteQuantization<'_>) -> Result<Self, Error> {
         let product = Product::new::<T>(q.x, q.gate, q.y)?;
         let mut factors = [0.0; 256];
         (T::MIN..=T::MAX).for_each(|e| {
