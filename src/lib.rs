@@ -103,7 +103,10 @@
 
 #![cfg_attr(not(feature = "std"), no_std)]
 // What is not asked for is not offered, and then nobody uses it.
-#![cfg_attr(not(feature = "operators"), allow(dead_code, unused_imports, unused_unsafe, unused_variables))]
+#![cfg_attr(
+    not(all(feature = "levels", feature = "operators")),
+    allow(dead_code, unused_imports, unused_unsafe, unused_variables)
+)]
 
 extern crate alloc;
 

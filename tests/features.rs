@@ -9,7 +9,8 @@ use kolibri::{
 /// Whether the feature of a level is on, if it has one.
 fn asked(level: Level) -> bool {
     match level {
-        Level::Portable | Level::Neon => true,
+        Level::Neon => true,
+        Level::Portable => cfg!(feature = "portable"),
         Level::Avx2 => cfg!(feature = "avx2"),
         Level::AvxVnni => cfg!(feature = "avxvnni"),
         Level::Avx512 => cfg!(feature = "avx512"),
