@@ -51,9 +51,7 @@ macro_rules! by_dtype {
             _ => return Err(input::not_built("int8")),
         });
         #[cfg(not(feature = $feature))]
-        return match dtype {
-            _ => Err(input::not_built($feature)),
-        };
+        return Err(input::not_built($feature));
     }};
 }
 

@@ -69,29 +69,36 @@ pub(super) fn check_second(second: Second, given: bool) -> Result<(), Fault> {
     Err(Fault::new(Status::InvalidInput, message))
 }
 
-impl<T: Element> Run<T> for Conv2d<T> {
-    fn second(&self) -> Second {
-        Second::Optional
-    }
+/// What may be given a residual.
+macro_rules! convolving {
+    ($operator:ident) => {
+        impl<T: Element> Run<T> for $operator<T> {
+            fn second(&self) -> Second {
+                Second::Optional
+            }
 
-    fn output_shape(&self, [n, h, w, _]: [usize; 4]) -> Result<[usize; 4], Error> {
-        let [oh, ow] = self.output_size(h, w)?;
-        Ok([n, oh, ow, self.geometry().cout])
-    }
+            fn output_shape(&self, [n, h, w, _]: [usize; 4]) -> Result<[usize; 4], Error> {
+                let [oh, ow] = self.output_size(h, w)?;
+                Ok([n, oh, ow, self.cout()])
+            }
 
-    fn workspace_len(&self, [n, h, w, _]: [usize; 4], threads: usize) -> Result<usize, Error> {
-        self.workspace_len([n, h, w], threads)
-    }
+            fn workspace_len(&self, [n, h, w, _]: [usize; 4], threads: usize) -> Result<usize, Error> {
+                self.workspace_len([n, h, w], threads)
+            }
 
-    fn kernel_names(&self) -> Vec<&'static str> {
-        self.kernel_names()
-    }
+            fn kernel_names(&self) -> Vec<&'static str> {
+                self.kernel_names()
+            }
 
-    fn run(&self, images: Images<'_, T>, memory: &mut [u64], parallel: &dyn Parallel) -> Result<(), Error> {
-        let Images { x, b, y } = images;
-        self.run_in(x, b, y, memory, parallel)
-    }
+            fn run(&self, images: Images<'_, T>, memory: &mut [u64], parallel: &dyn Parallel) -> Result<(), Error> {
+                let Images { x, b, y } = images;
+                self.run_in(x, b, y, memory, parallel)
+            }
+        }
+    };
 }
+convolving!(Conv2d);
+convolving!(Chain);
 
 impl<T: Element> Run<T> for FullyConnected<T> {
     fn output_shape(&self, [n, ..]: [usize; 4]) -> Result<[usize; 4], Error> {
@@ -114,30 +121,6 @@ impl<T: Element> Run<T> for FullyConnected<T> {
     ) -> Result<(), Error> {
         x.raw().expect("x", [x.shape()[0], 1, 1, self.conv().geometry().cin])?;
         self.conv().run_in(x, None, y, memory, parallel)
-    }
-}
-
-impl<T: Element> Run<T> for Chain<T> {
-    fn second(&self) -> Second {
-        Second::Optional
-    }
-
-    fn output_shape(&self, [n, h, w, _]: [usize; 4]) -> Result<[usize; 4], Error> {
-        let [oh, ow] = self.output_size(h, w)?;
-        Ok([n, oh, ow, self.cout()])
-    }
-
-    fn workspace_len(&self, [n, h, w, _]: [usize; 4], threads: usize) -> Result<usize, Error> {
-        self.workspace_len([n, h, w], threads)
-    }
-
-    fn kernel_names(&self) -> Vec<&'static str> {
-        self.kernel_names()
-    }
-
-    fn run(&self, images: Images<'_, T>, memory: &mut [u64], parallel: &dyn Parallel) -> Result<(), Error> {
-        let Images { x, b, y } = images;
-        self.run_in(x, b, y, memory, parallel)
     }
 }
 

@@ -103,6 +103,11 @@ impl<T: Element> Conv2d<T> {
         &self.geometry
     }
 
+    /// Output channels.
+    pub(crate) fn cout(&self) -> usize {
+        self.geometry.cout
+    }
+
     /// Height and width of the output.
     ///
     /// # Errors
