@@ -10,7 +10,7 @@ use core::{fmt::Debug, marker::PhantomData, ops::Range};
 pub trait Element: Copy + Send + Sync + 'static + sealed::Sealed {
     /// Packed weights of a convolution and the kernels for them.
     #[doc(hidden)]
-    type Conv: crate::ops::ConvPath<Self> + Sync;
+    type Conv: crate::ops::ConvPath<Self> + Send + Sync;
     /// What an addition is made of.
     #[doc(hidden)]
     type Add: Copy + Debug + Send + Sync;
@@ -19,7 +19,7 @@ pub trait Element: Copy + Send + Sync + 'static + sealed::Sealed {
     type Pool: Copy + Debug + Send + Sync;
     /// What a squeeze-excite is made of, but for its products.
     #[doc(hidden)]
-    type Excite: crate::ops::ExcitePath<Self> + Sync;
+    type Excite: crate::ops::ExcitePath<Self> + Send + Sync;
     /// The kernel that transposes such elements.
     #[doc(hidden)]
     fn transpose(kernels: &Kernels) -> Kernel<Transpose<Self::Bits>>;
