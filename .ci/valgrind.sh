@@ -19,17 +19,16 @@ check() {
         cargo test -q $test -- --test-threads 1 "$@" >"$log" 2>&1 ||
         { cat "$log"; echo "valgrind: FAILED: $tool $test"; exit 1; }
     ! grep -q 'SKIPPED level avx2$' "$log" || { echo "valgrind: avx2 did not run"; exit 1; }
-    echo "valgrind: $tool $test: $(grep -o '[0-9]* passed' "$log"), $((SECONDS - start)) s"
+    echo "valgrind: $tool $test: $(grep -o '[0-9]* passed' "$log" || echo passed), $((SECONDS - start)) s"
 }
 
 valgrind --version
 cargo test -q --no-run
-check memcheck 20 '--test kernels' --nocapture
+check memcheck 200 '--test kernels' --nocapture
 check memcheck 15 '--test ops'
-check memcheck 2 '--test chain'
+check memcheck 10 '--test chain' --skip blocks
 for test in '--test alloc' '--test errors' '--test features' '--test parallel' '--test threads' '--test weights'; do
     check memcheck 1 "$test"
 done
-check helgrind 1 '--test threads' --exact one_operator_serves_many_threads
-check helgrind 1 '--test parallel'
+check helgrind 1 '--test threads'
 echo "valgrind: all passed in $SECONDS s"

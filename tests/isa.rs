@@ -66,6 +66,16 @@ fn an_unknown_level_is_an_error() {
 }
 
 #[test]
+fn many_threads_choose_the_same() {
+    let select = || Level::selected().expect("a level").level;
+    let levels = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(select)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    assert!(levels.iter().all(|&level| level == select()), "{levels:?}");
+}
+
+#[test]
 #[ignore = "what the other test starts"]
 fn fusing_child() {
     let conv = |geometry: ConvGeometry| {
