@@ -13,7 +13,7 @@ without() {
     (IFS=,; echo "${on[*]}")
 }
 
-for features in '' avx2 std std,avx2 capi,avx2 std,levels std,operators "$(without int8)" "$(without pool squeeze-excite)" \
+for features in '' avx2 std std,isa-env,levels,operators std,avx2 capi,avx2 std,levels std,operators "$(without int8)" "$(without pool squeeze-excite)" \
     "$(without shuffle)" "$(without squeeze-excite)" "$(without chain)" "$(without portable)" "$(without avxvnni)" \
     "$(without amx)"; do
     echo "features: $features"

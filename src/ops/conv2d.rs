@@ -104,6 +104,7 @@ impl<T: Element> Conv2d<T> {
     }
 
     /// Output channels.
+    #[cfg(feature = "capi")]
     pub(crate) fn cout(&self) -> usize {
         self.geometry.cout
     }
