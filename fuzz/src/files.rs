@@ -10,7 +10,7 @@ use kolibri_zoo::{
     fuse,
     graph::{Builder, Graph, Rule},
     layer::Act,
-    model::{self, Model, Preprocess},
+    model::{self, Model, Preprocess, Published},
     network::Network,
     networks,
     place::Places,
@@ -94,7 +94,7 @@ fn kernels() -> Result<&'static Kernels> {
 }
 
 fn run_floats(Files { graph, .. }: &Files, file: &[u8]) -> Result<()> {
-    let model = Model::from_bytes(file, graph, Preprocess::default())?;
+    let model = Published::from_bytes(file, graph.clone(), Preprocess::default())?.into_model();
     let mut network = Network::new(&model, kernels()?, 1)?;
     let input = vec![0.5; network.input_len()];
     network.run(&input, &Serial)?;

@@ -1,9 +1,10 @@
 //! Networks as data: layers in the order in which they run, and what feeds what.
 
 use crate::layer::{Act, Layer, Op, Shape, Sides};
+use serde::{Deserialize, Serialize};
 
 /// A network, apart from its weights.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Graph {
     /// As [`crate::networks`] knows it.
     pub name: String,

@@ -100,7 +100,7 @@ impl From<SidesInFile> for Sides {
 }
 
 /// A layer of a network.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     /// Its name; weights are called `<name>.weight` and `<name>.bias`.
     pub name: String,

@@ -3,7 +3,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::{bench, classify, cost, kernels, latency, quantize, staircase};
+use commands::{bench, classify, cost, export, kernels, latency, quantize, staircase};
 use std::process::ExitCode;
 
 /// Light-weight convolutional networks on kolibri's kernels. Without a subcommand: classify the photos of zoo/photos.
@@ -30,6 +30,8 @@ enum Command {
     Latency(latency::Arguments),
     /// Turn a network into one in bytes.
     Quantize(quantize::Arguments),
+    /// Write networks for other engines: graph, weights, input.
+    Export(export::Arguments),
     /// Measure time over channels, and plot it.
     Staircase(staircase::Arguments),
 }
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Some(Command::Bench(arguments)) => bench::run(arguments),
         Some(Command::Latency(arguments)) => latency::run(arguments),
         Some(Command::Quantize(arguments)) => quantize::run(arguments),
+        Some(Command::Export(arguments)) => export::run(arguments),
         Some(Command::Staircase(arguments)) => staircase::run(arguments),
     };
     match result {

@@ -9,7 +9,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use half::{f16, slice::HalfFloatSliceExt};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     fs,
@@ -100,6 +100,17 @@ pub struct Model {
     pub parameters: Vec<Parameters>,
 }
 
+/// A network as its paper has it, with weights.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// How a photo becomes input.
+    pub preprocess: Preprocess,
+    /// As [`networks::graph`] has it.
+    pub graph: Graph,
+    /// Weights of each layer.
+    pub parameters: Vec<Parameters>,
+}
+
 /// What is read of `layers.json`: the layers are those of the graph.
 #[derive(Deserialize)]
 struct About {
@@ -136,36 +147,70 @@ impl Model {
     /// # Errors
     /// An unknown network, and files that are missing or broken.
     pub fn load(models: &Path, name: &str) -> Result<Self> {
-        let preprocess = preprocess(models, name)?;
-        let graph = networks::graph(name)?;
-        let path = models.join(name).join(format!("{name}.f16.safetensors"));
-        let load = || Self::from_bytes(&fs::read(&path)?, &graph, preprocess);
-        load().with_context(|| format!("{}", path.display()))
-    }
-
-    /// A network whose weights are the tensors `<layer>.weight` and `<layer>.bias` (F16) of a safetensors file.
-    ///
-    /// # Errors
-    /// A file that is broken or does not fit the layers.
-    pub fn from_bytes(bytes: &[u8], graph: &Graph, preprocess: Preprocess) -> Result<Self> {
-        let tensors = SafeTensors::deserialize(bytes)?;
-        let parameters = graph.layers.iter().map(|layer| parameters(&tensors, layer)).collect::<Result<_>>()?;
-        Ok(Self::new(graph, parameters, preprocess))
+        Ok(Published::load(models, name)?.into_model())
     }
 
     /// With weights from a seed, for networks whose weights are not at hand.
     pub fn seeded(graph: &Graph) -> Self {
-        Self::new(graph, seeded(graph), Preprocess::default())
-    }
-
-    fn new(graph: &Graph, parameters: Vec<Parameters>, preprocess: Preprocess) -> Self {
-        let (graph, parameters) = simplify(graph, parameters);
-        Model { preprocess, graph, parameters }
+        Published::seeded(graph.clone()).into_model()
     }
 
     /// Bytes of weights and biases.
     pub fn parameter_bytes(&self) -> usize {
         self.parameters.iter().map(|p| size_of_val(&p.weights[..]) + size_of_val(&p.bias[..])).sum()
+    }
+}
+
+impl Published {
+    /// Loads `models/<name>`.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load(models: &Path, name: &str) -> Result<Self> {
+        let preprocess = preprocess(models, name)?;
+        let graph = networks::graph(name)?;
+        let path = models.join(name).join(format!("{name}.f16.safetensors"));
+        let load = || Self::from_bytes(&fs::read(&path)?, graph, preprocess);
+        load().with_context(|| format!("{}", path.display()))
+    }
+
+    /// A network whose weights are the tensors `<layer>.weight` and `<layer>.bias` (F16 or F32) of a safetensors file.
+    ///
+    /// # Errors
+    /// A file that is broken or does not fit the layers.
+    pub fn from_bytes(bytes: &[u8], graph: Graph, preprocess: Preprocess) -> Result<Self> {
+        let tensors = SafeTensors::deserialize(bytes)?;
+        let parameters = graph.layers.iter().map(|layer| parameters(&tensors, layer)).collect::<Result<_>>()?;
+        Ok(Published { preprocess, graph, parameters })
+    }
+
+    /// The same in F32.
+    ///
+    /// # Errors
+    /// None: the names differ and the shapes fit.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let layers = self.graph.layers.iter().zip(&self.parameters).filter(|(_, p)| !p.weights.is_empty());
+        let tensors: Vec<_> = layers
+            .flat_map(|(layer, Parameters { weights, bias })| {
+                let name = |what| format!("{}.{what}", layer.name);
+                [(name("weight"), layer.shape.weight_shape(), weights), (name("bias"), vec![layer.shape.cout], bias)]
+            })
+            .map(|(name, shape, values)| (name, shape, values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>()))
+            .collect();
+        let views =
+            tensors.iter().map(|(name, shape, data)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), data)?)));
+        Ok(safetensors::serialize(views.collect::<Result<Vec<_>>>()?, None)?)
+    }
+
+    /// With weights from a seed.
+    pub fn seeded(graph: Graph) -> Self {
+        Published { preprocess: Preprocess::default(), parameters: seeded(&graph), graph }
+    }
+
+    /// What is run.
+    pub fn into_model(self) -> Model {
+        let (graph, parameters) = simplify(&self.graph, self.parameters);
+        Model { preprocess: self.preprocess, graph, parameters }
     }
 }
 
@@ -193,9 +238,12 @@ fn parameters(tensors: &SafeTensors<'_>, layer: &Layer) -> Result<Parameters> {
     if shape.is_empty() {
         return Ok(Parameters::default());
     }
-    // The file does not align its values.
-    let values = |name, shape: &[usize]| -> Result<Vec<f32>> {
-        let bytes = tensor(tensors, &format!("{}.{name}", layer.name), Dtype::F16, shape)?;
+    let values = |what, shape: &[usize]| -> Result<Vec<f32>> {
+        let name = format!("{}.{what}", layer.name);
+        if tensors.tensor(&name)?.dtype() == Dtype::F32 {
+            return Ok(words(tensor(tensors, &name, Dtype::F32, shape)?).map(f32::from_le_bytes).collect());
+        }
+        let bytes = tensor(tensors, &name, Dtype::F16, shape)?;
         let halves: Vec<f16> = bytes.chunks_exact(2).map(|bytes| f16::from_le_bytes([bytes[0], bytes[1]])).collect();
         Ok(halves.to_f32_vec())
     };
@@ -208,4 +256,9 @@ pub(crate) fn tensor<'a>(tensors: &SafeTensors<'a>, name: &str, dtype: Dtype, sh
     ensure!(tensor.dtype() == dtype, "{name}: expected {dtype:?}, got {:?}", tensor.dtype());
     ensure!(tensor.shape() == shape, "{name}: expected {shape:?}, got {:?}", tensor.shape());
     Ok(tensor.data())
+}
+
+/// Of four bytes: a file does not align its values.
+pub(crate) fn words(bytes: &[u8]) -> impl Iterator<Item = [u8; 4]> {
+    bytes.chunks_exact(4).map(|bytes| [bytes[0], bytes[1], bytes[2], bytes[3]])
 }

@@ -28,6 +28,10 @@ const WHOLE: Duration = Duration::from_secs(1);
 const LONE: Duration = Duration::from_millis(20);
 const TURN: Duration = Duration::from_millis(3);
 
+/// Values of f32 that lie in L1, in L2, in L3 and in none of them, on most machines.
+const CACHES: [(&str, usize); 4] =
+    [("read GB/s L1", 4 << 10), ("read GB/s L2", 48 << 10), ("read GB/s L3", 2 << 20), ("read GB/s DRAM", 64 << 20)];
+
 #[derive(Args, Clone)]
 pub struct Arguments {
     /// Networks; where zoo/models has no weights they come from a seed. The classes of several are summed up at the end
@@ -219,6 +223,10 @@ impl<'a> Bench<'a> {
         report.fact("level", Cell::text(self.kernels.level.name()));
         report.fact("threads", Cell::number(self.parallel.threads() as f64, 0));
         peak_facts(&self.peaks, &mut report);
+        for (cache, len) in CACHES {
+            let read = peak::read(self.kernels, len, self.parallel)?;
+            report.fact(cache, Cell::number(read * 1e-9, 1));
+        }
         Ok(report)
     }
 }

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod classify;
 pub mod cost;
+pub mod export;
 pub mod kernels;
 pub mod latency;
 pub mod quantize;
@@ -13,7 +14,7 @@ use clap::Args;
 use kolibri::{Level, Parallel, Rayon, Serial, kernels::Kernels};
 use kolibri_zoo::{
     calibrate::{Ranges, observe},
-    model::{Model, directory},
+    model::{Model, Published, directory},
     networks, photo,
     quantize::quantize,
     quantized::QuantizedModel,
@@ -51,10 +52,15 @@ impl Common {
 
     /// A network with its weights or, where there are none, with those of a seed.
     pub fn model(&self, name: &str) -> Result<Model> {
+        Ok(self.published(name)?.into_model())
+    }
+
+    /// The same as its paper has it.
+    pub fn published(&self, name: &str) -> Result<Published> {
         if self.has_weights(name)? {
-            Model::load(&self.models(), name)
+            Published::load(&self.models(), name)
         } else {
-            Ok(Model::seeded(&networks::graph(name)?))
+            Ok(Published::seeded(networks::graph(name)?))
         }
     }
 

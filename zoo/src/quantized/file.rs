@@ -9,7 +9,7 @@ use crate::{
     calibrate::Ranges,
     graph::Graph,
     layer::Layer,
-    model::{Preprocess, preprocess, tensor},
+    model::{Preprocess, preprocess, tensor, words},
     networks,
     simplify::simplify,
 };
@@ -134,9 +134,4 @@ fn scales(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<
         Some(scale) => Err(anyhow!("{name}: {scale} is no scale")),
         None => Ok(scales),
     }
-}
-
-/// The file does not align its values.
-fn words(bytes: &[u8]) -> impl Iterator<Item = [u8; 4]> {
-    bytes.chunks_exact(4).map(|bytes| [bytes[0], bytes[1], bytes[2], bytes[3]])
 }

@@ -14,6 +14,8 @@ pub struct Line {
     op: String,
     describe: String,
     flops: f64,
+    /// Values that must be read or written: inputs, outputs, weights; not what lies between several layers.
+    values: f64,
     count: usize,
     pub seconds: Seconds,
     kernels: Vec<&'static str>,
@@ -46,7 +48,11 @@ impl Line {
             }
         };
         let flops = layers.iter().map(|layer| layer.shape.flops()).sum();
-        Line { name, shape, class, op, describe, flops, count, seconds, kernels, note }
+        let (last, params) =
+            (&layers[layers.len() - 1], layers.iter().map(|layer| layer.shape.params()).sum::<usize>());
+        let residual = last.residual().map_or(0, |_| last.shape.y_len());
+        let values = (shape.x_len() + residual + last.shape.y_len() + params) as f64;
+        Line { name, shape, class, op, describe, flops, values, count, seconds, kernels, note }
     }
 
     /// Without a measurement.
@@ -90,10 +96,24 @@ impl Peaks {
 
 pub fn layers(name: &str, lines: &[Line], peaks: &Peaks) -> Table {
     let columns: &[_] = if peaks.int8.is_some() {
-        &["layer", "op", "shape", "count", "us f32", "us", "f32/int8", "gops", "percent of peak", "kernels", "note"]
+        &[
+            "layer",
+            "op",
+            "shape",
+            "count",
+            "ops/byte",
+            "us f32",
+            "us",
+            "f32/int8",
+            "gops",
+            "percent of peak",
+            "kernels",
+            "note",
+        ]
     } else {
-        &["layer", "op", "shape", "count", "us", "gflops", "percent of peak", "kernels", "note"]
+        &["layer", "op", "shape", "count", "ops/byte", "us", "gflops", "percent of peak", "kernels", "note"]
     };
+    let size = if peaks.int8.is_some() { 1.0 } else { 4.0 };
     let mut table = Table::new(format!("{name}: layers, us of each"), columns);
     for line in lines {
         let mut row = vec![
@@ -101,6 +121,7 @@ pub fn layers(name: &str, lines: &[Line], peaks: &Peaks) -> Table {
             Cell::text(&line.op),
             Cell::text(&line.describe),
             Cell::number(line.count as f64, 0),
+            Cell::number(line.flops / (size * line.values), 1),
         ];
         row.extend(peaks.times(line.seconds));
         row.extend(peaks.cells(line.flops, line.seconds));
