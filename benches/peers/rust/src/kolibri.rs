@@ -1,0 +1,66 @@
+//! Kolibri itself, with the networks of its zoo.
+
+use crate::{
+    Engine,
+    task::{Dtype, Task},
+};
+use ::kolibri::{Level, Parallel, QuantParams, Rayon, Serial};
+use anyhow::Result;
+use kolibri_zoo::{
+    model::{Model, Preprocess},
+    network::Network,
+    quantized::{QuantizedModel, QuantizedNetwork},
+    simplify::simplify,
+};
+
+/// On the best level of this CPU, which the environment variable KOLIBRI_ISA can narrow.
+pub fn load(task: &Task) -> Result<Box<dyn Engine>> {
+    let parallel: &'static dyn Parallel = if task.threads == 1 {
+        &Serial
+    } else {
+        task.global_pool()?;
+        &Rayon
+    };
+    let (kernels, graph, image) = (Level::selected()?, task.graph()?, task.image()?);
+    // The image is input already.
+    let preprocess = Preprocess::default();
+    Ok(match task.dtype {
+        Dtype::F32 => {
+            let model = Model::from_bytes(&task.file("f32.safetensors")?, &graph, preprocess)?;
+            Box::new(Floats { network: Network::new(&model, kernels, task.threads)?, image, parallel })
+        }
+        Dtype::Int8 => {
+            let (graph, _) = simplify(&graph, Vec::new());
+            let model = QuantizedModel::from_bytes(&task.file("i8.safetensors")?, graph, preprocess)?;
+            let network = QuantizedNetwork::new(&model, kernels, task.threads)?;
+            Box::new(Bytes { network, params: model.input(), bytes: vec![0; image.len()], image, parallel })
+        }
+    })
+}
+
+struct Floats {
+    network: Network,
+    image: Vec<f32>,
+    parallel: &'static dyn Parallel,
+}
+
+impl Engine for Floats {
+    fn run(&mut self) -> Result<Vec<f32>> {
+        Ok(self.network.run(&self.image, self.parallel)?.to_vec())
+    }
+}
+
+struct Bytes {
+    network: QuantizedNetwork,
+    params: QuantParams,
+    image: Vec<f32>,
+    bytes: Vec<u8>,
+    parallel: &'static dyn Parallel,
+}
+
+impl Engine for Bytes {
+    fn run(&mut self) -> Result<Vec<f32>> {
+        self.bytes.iter_mut().zip(&self.image).for_each(|(byte, &x)| *byte = self.params.quantise(x));
+        Ok(self.network.run(&self.bytes, self.parallel)?.to_vec())
+    }
+}
