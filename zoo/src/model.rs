@@ -82,7 +82,7 @@ pub enum Rounding {
 }
 
 /// The weights of a layer; empty where it has none.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
 pub struct Parameters {
     pub weights: Vec<f32>,

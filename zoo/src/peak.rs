@@ -47,12 +47,14 @@ fn in_registers(kernel: &Kernel<Probe>, operations: usize, parallel: &dyn Parall
 pub fn read(kernels: &'static Kernels, len: usize, parallel: &dyn Parallel) -> Result<f64> {
     let part = len.div_ceil(parallel.threads()).max(REGISTER);
     let data = vec![0.5f32; part * parallel.threads()];
-    let task = |i: usize| probe(&kernels.probe_read_f32[0], &data[i * part..][..part], part, 1);
+    // So often that the start costs nothing.
+    let turns = (1usize << 18).div_ceil(part);
+    let task = |i: usize| probe(&kernels.probe_read_f32[0], &data[i * part..][..part], part, turns);
     let times = Times::measure(BUDGET, usize::MAX, || {
         parallel.run(parallel.threads(), &task);
         Ok(())
     })?;
-    Ok(size_of_val(&data[..]) as f64 / times.min())
+    Ok((size_of_val(&data[..]) * turns) as f64 / times.min())
 }
 
 fn probe(kernel: &Kernel<Probe>, data: &[f32], len: usize, turns: usize) {

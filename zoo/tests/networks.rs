@@ -8,7 +8,7 @@ use kolibri::{Rayon, Serial};
 use kolibri_zoo::{
     graph::Graph,
     layer::Op,
-    model::{Model, directory, read_json, seeded},
+    model::{Model, Preprocess, Published, directory, read_json, seeded},
     network::{Network, values},
     networks, photo,
     random::Random,
@@ -77,6 +77,17 @@ struct Activations {
 /// The five largest, largest first.
 fn five(logits: &[f32]) -> Vec<usize> {
     photo::top5(logits).expect("finite logits").iter().map(|guess| guess.class).collect()
+}
+
+#[test]
+fn weights_are_written_in_f32_as_they_were_read_from_f16() -> Result<()> {
+    let read = Published::load(&directory("models"), "mobilenet_v2")?;
+    let again = Published::from_bytes(&read.to_bytes()?, read.graph.clone(), Preprocess::default())?;
+    assert!(again.parameters == read.parameters);
+    let mut cut = read.to_bytes()?;
+    cut.truncate(cut.len() - 4);
+    assert!(Published::from_bytes(&cut, read.graph, Preprocess::default()).is_err());
+    Ok(())
 }
 
 #[test]

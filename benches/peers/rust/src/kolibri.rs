@@ -7,7 +7,7 @@ use crate::{
 use ::kolibri::{Level, Parallel, QuantParams, Rayon, Serial};
 use anyhow::Result;
 use kolibri_zoo::{
-    model::{Model, Preprocess},
+    model::{Preprocess, Published},
     network::Network,
     quantized::{QuantizedModel, QuantizedNetwork},
     simplify::simplify,
@@ -26,7 +26,7 @@ pub fn load(task: &Task) -> Result<Box<dyn Engine>> {
     let preprocess = Preprocess::default();
     Ok(match task.dtype {
         Dtype::F32 => {
-            let model = Model::from_bytes(&task.file("f32.safetensors")?, &graph, preprocess)?;
+            let model = Published::from_bytes(&task.file("f32.safetensors")?, graph, preprocess)?.into_model();
             Box::new(Floats { network: Network::new(&model, kernels, task.threads)?, image, parallel })
         }
         Dtype::Int8 => {
