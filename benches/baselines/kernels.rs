@@ -139,7 +139,7 @@ pub fn pointwise<L: Lanes>(l: L, layer: Layer<'_>, y: &mut [f32]) {
     let cout = layer.bias.len();
     let cin = layer.w.len() / cout;
     let pixels = layer.x.len() / cin;
-    assert!(y.len() == pixels * cout && cout % L::LANES == 0);
+    assert!(y.len() == pixels * cout && cout.is_multiple_of(L::LANES));
     let tiles = pixels.div_ceil(L::ROWS);
     let block = ((1 << 15) / (L::ROWS * cin)).max(1);
     let panels = (0..cout).step_by(2 * L::LANES);
@@ -169,7 +169,9 @@ pub fn pointwise<L: Lanes>(l: L, layer: Layer<'_>, y: &mut [f32]) {
 #[inline(always)]
 pub fn depthwise<L: Lanes>(l: L, layer: Layer<'_>, Depthwise { sides, stride, run }: Depthwise, y: &mut [f32]) {
     let (channels, [side, out]) = (layer.bias.len(), sides);
-    assert!(layer.x.len() == side * side * channels && layer.w.len() == 9 * channels && channels % L::LANES == 0);
+    assert!(
+        layer.x.len() == side * side * channels && layer.w.len() == 9 * channels && channels.is_multiple_of(L::LANES)
+    );
     assert!(y.len() == out * out * channels && (out - 1) * stride + 3 <= side);
     for (row, start) in (0..out).flat_map(|row| (0..out).step_by(run).map(move |start| (row, start))) {
         for c in (0..channels).step_by(L::LANES) {
