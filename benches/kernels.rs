@@ -1,15 +1,16 @@
 //! Every kernel of every level that this CPU has, on operands that stay in L1 or L2, as a share of what the level's probes
-//! reach in the same run: multiply-adds in registers for products, of f32 or of bytes, reading for what only moves data. Beside them, what
-//! one would write with `pulp` in place of `gemm_f32`.
+//! reach in the same run: multiply-adds in registers for products, of f32 or of bytes, reading for what only moves data.
 //!
 //! `cargo bench --bench kernels -- gemm_f32_6x16` for some of them.
+
+mod common;
 
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use kolibri::{
     Level,
     kernels::{
         AMX_ROWS, AddI8, DW_SHAPES, DwConvF32, DwConvI8, ElementwiseF32, Function, GemmF32, GemmI8, INTERLEAVED,
-        Interleave, Kernel, Kernels, LookupI8, PoolF32, PoolI8, Probe, RequantiseI8, ScaleI8, TAPS_PIXELS, TransposeX8,
+        Interleave, Kernel, Kernels, LookupI8, PoolF32, PoolI8, RequantiseI8, ScaleI8, TAPS_PIXELS, TransposeX8,
         TransposeX32, WidenI8,
     },
 };
@@ -84,28 +85,15 @@ impl Bench<'_> {
     }
 }
 
-/// The least time of a probe of `turns`.
-fn probe(kernel: &Kernel<Probe>, data: &[f32], turns: usize) -> f64 {
-    let mut out = [0.0f32; 64];
-    let args = Probe { data: data.as_ptr(), len: data.len(), turns, out: out.as_mut_ptr() };
-    let time = || {
-        let start = Instant::now();
-        // SAFETY: `data` has `len` values and more than a register, `out` a register of any level.
-        unsafe { kernel.run(black_box(&args)) };
-        start.elapsed().as_secs_f64()
-    };
-    (0..50).map(|_| time()).fold(f64::INFINITY, f64::min)
-}
-
 fn all(criterion: &mut Criterion) {
     for level in Level::available() {
         let Some(kernels) = level.kernels() else { continue };
         let mut o = operands();
         let mut group = criterion.benchmark_group(level.name());
         group.warm_up_time(Duration::from_millis(30)).measurement_time(Duration::from_millis(150)).sample_size(10);
-        let flops = (20_000 * kernels.probe_fma_flops) as f64 / probe(&kernels.probe_fma_f32[0], &o.a[..4096], 20_000);
-        let ops = (20_000 * kernels.probe_dot_ops) as f64 / probe(&kernels.probe_dot_i8[0], &o.a[..4096], 20_000);
-        let bytes = (4096 * 4 * 100) as f64 / probe(&kernels.probe_read_f32[0], &o.a[..4096], 100);
+        let flops = common::peak(&kernels.probe_fma_f32[0], kernels.probe_fma_flops);
+        let ops = common::peak(&kernels.probe_dot_i8[0], kernels.probe_dot_ops);
+        let bytes = (4096 * 4 * 100) as f64 / common::probe(&kernels.probe_read_f32[0], &o.a[..4096], 100);
         let mut bench = Bench { group, flops, ops, bytes };
         products(kernels, &mut o, &mut bench);
         depthwise(kernels, &mut o, &mut bench);
@@ -113,7 +101,6 @@ fn all(criterion: &mut Criterion) {
         products_i8(kernels, &mut o, &mut bench);
         depthwise_i8(kernels, &mut o, &mut bench);
         rest_i8(kernels, &mut o, &mut bench);
-        pulp_product(&mut o, &mut bench);
     }
 }
 
@@ -383,37 +370,6 @@ fn interleave<T>(kernels: &[Kernel<Interleave<T>>], x: *const T, y: *mut T, benc
         let args = Interleave { x, x_stride, y, y_stride, pixels, each };
         bench.kernel(*kernel, &args, Work::Read(pixels * CHANNELS * size_of::<T>()));
     }
-}
-
-/// `C[6 x 64] = A[6 x K] * B[K x 64]` as a loop of `mul_add` over slices.
-struct PulpProduct<'a> {
-    a: &'a [f32],
-    b: &'a [f32],
-    out: &'a mut [f32],
-}
-
-impl pulp::WithSimd for PulpProduct<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, simd: S) {
-        for (row, out) in self.a.chunks_exact(K).take(6).zip(self.out.chunks_exact_mut(64)) {
-            let (out, _) = S::as_mut_simd_f32s(out);
-            for (x, b) in row.iter().zip(self.b.chunks_exact(64)) {
-                let (x, (b, _)) = (simd.splat_f32s(*x), S::as_simd_f32s(b));
-                for (out, b) in out.iter_mut().zip(b) {
-                    *out = simd.mul_add_f32s(x, *b, *out);
-                }
-            }
-        }
-    }
-}
-
-fn pulp_product(o: &mut Operands, bench: &mut Bench<'_>) {
-    let arch = pulp::Arch::new();
-    bench.run("pulp, 6x64", Work::Flops(2 * 6 * 64 * K), || {
-        arch.dispatch(PulpProduct { a: &o.a, b: &o.b, out: black_box(&mut o.out) });
-    });
 }
 
 criterion_group!(benches, all);

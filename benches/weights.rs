@@ -5,12 +5,14 @@
 //!
 //! `cargo bench --bench weights -- avx2` for some levels.
 
+mod common;
+
 use kolibri::{
     Activation, Conv2d, ConvGeometry, Element, Image, ImageMut, Level, PackedWeights, QuantParams, Quantization,
     Requantization, Serial, Weights, Workspace, join_weights,
-    kernels::{GemmF32, GemmI8, Kernel, Kernels, Probe},
+    kernels::{GemmF32, GemmI8, Kernels},
 };
-use std::{hint::black_box, time::Instant};
+use std::time::Instant;
 
 /// Pixels, input and output channels.
 const LAYERS: [[usize; 3]; 7] = [
@@ -43,15 +45,6 @@ fn least(mut ways: [&mut dyn FnMut(); 2]) -> [f64; 2] {
         }
     }
     least
-}
-
-/// Operations a second of a probe.
-fn peak(kernel: &Kernel<Probe>, operations: usize) -> f64 {
-    let (data, mut out) = ([1.0f32; 4096], [0.0f32; 64]);
-    let args = Probe { data: data.as_ptr(), len: data.len(), turns: 20_000, out: out.as_mut_ptr() };
-    // SAFETY: `data` has `len` values and more than a register, `out` a register of any level.
-    let time = || seconds(&mut || unsafe { kernel.run(black_box(&args)) });
-    (20_000 * operations) as f64 / (0..50).map(|_| time()).fold(f64::INFINITY, f64::min)
 }
 
 fn print(what: &str, names: [&str; 2], times: [f64; 2], operations: usize, peak: f64) {
@@ -186,8 +179,8 @@ fn operators<T: Element>(what: &str, conv: impl Fn(&ConvGeometry) -> Conv2d<T>, 
 fn level(kernels: &'static Kernels) {
     let name = kernels.level.name();
     let [flops, ops] = [
-        peak(&kernels.probe_fma_f32[0], kernels.probe_fma_flops),
-        peak(&kernels.probe_dot_i8[0], kernels.probe_dot_ops),
+        common::peak(&kernels.probe_fma_f32[0], kernels.probe_fma_flops),
+        common::peak(&kernels.probe_dot_i8[0], kernels.probe_dot_ops),
     ];
     let columns: usize = LAYERS.iter().map(|[_, k, n]| n * (k + 8)).sum();
     let (a, b) = (vec![0.5f32; 196 * PITCH], vec![0.5f32; columns]);
