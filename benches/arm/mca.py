@@ -6,24 +6,26 @@ its own, and branches are plain addresses.
 
 Of each kernel one steady state is simulated, the body of a loop, over and over with all loads from L1:
 - of a product the loop over k: the innermost loop with the most multiply-adds;
-- of a depthwise kernel the loop over blocks of channels: one whole block for X pixels, from its bias to its stores, with
-  the loops over kernel rows inside it unrolled. Where it forks the shortest way is taken: that of a whole block, and of
-  bytes that need no zero point and no clamp.
+- of a depthwise kernel the loop over blocks of channels: a whole block (or two, where they are taken together) for X
+  pixels, from biases to stores, with the loop over kernel rows unrolled. Where it forks the shortest way is taken: that
+  of a whole block, and of bytes that need no zero point and no clamp.
 
 Multiply-adds are counted as instructions do them, so an `sdot` of three rows counts four. The limit is what the same
-model does of the same instruction on independent registers."""
+model does of the same instruction, by vectors or by a lane, on independent sums. Models know no cache but L1, nor all
+that there is to know of a core: what they say are bounds with which to choose between variants, not speeds."""
 
 import argparse, heapq, json, re, subprocess, sys
 from collections import defaultdict
+from itertools import product
 
 CORES = ["cortex-a55", "neoverse-n1", "neoverse-v1", "apple-m1"]
-# Multiply-adds of one instruction, by its name and the arrangement of its sums; and a form of it to find the limit with.
+# Multiply-adds of one instruction, by its name and the arrangement of its sums; and its forms, to find the limit with.
 MACS = {("fmla", "4s"): 4, ("smlal", "4s"): 4, ("smlal2", "4s"): 4, ("sdot", "4s"): 16, ("smmla", "4s"): 32}
-FORM = {
-    "fmla": "fmla v{}.4s, v30.4s, v31.4s",
-    "smlal": "smlal v{}.4s, v30.4h, v31.4h",
-    "sdot": "sdot v{}.4s, v30.16b, v31.16b",
-    "smmla": "smmla v{}.4s, v30.16b, v31.16b",
+FORMS = {
+    "fmla": ["fmla v{}.4s, v30.4s, v31.4s", "fmla v{}.4s, v30.4s, v31.s[0]"],
+    "smlal": ["smlal v{}.4s, v30.4h, v31.4h", "smlal v{}.4s, v30.4h, v15.h[0]"],
+    "sdot": ["sdot v{}.4s, v30.16b, v31.16b", "sdot v{}.4s, v30.16b, v31.4b[0]"],
+    "smmla": ["smmla v{}.4s, v30.16b, v31.16b"],
 }
 # Depthwise: the instruction of each family and level, the rows that it adds up, the channels of a block.
 DEPTHWISE = {"f32_neon": ("fmla", 1, 4), "i8_neon": ("smlal", 1, 16), "i8_neon_dotprod": ("sdot", 4, 16)}
@@ -38,8 +40,9 @@ def macs(insn):
 def functions(objdump, library):
     """Each kernel's instructions, by name: address, text, the address that it may branch to."""
     run = [objdump, "-d", "-C", "--no-show-raw-insn", library]
+    listing = subprocess.run(run, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
     found, body = {}, None
-    for line in subprocess.run(run, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout.splitlines():
+    for line in listing.splitlines():
         if m := re.match(r"\w+ <.*::(\w+_neon\w*)(::h\w+)?>:", line):
             body = found[m[1]] = []
         elif m := re.match(r"\s*(\w+):\s+(\S.*)", line):
@@ -53,19 +56,28 @@ def functions(objdump, library):
     return found
 
 
+# What no instruction follows.
+ENDS = ("b", "br", "ret", "brk", "udf")
+
+
 class Flow:
-    """The blocks of a function, by number: instructions `code`, successors `next`; and its loops: head to the blocks in it."""
+    """The blocks of a function, by number: instructions `code`, successors `next`. Of `loops` each head's blocks."""
 
     def __init__(self, body):
         at = {address: i for i, (address, _, _) in enumerate(body)}
-        cut = {0, *(at[t] for _, _, t in body if t is not None), *(i + 1 for i, (_, _, t) in enumerate(body) if t is not None)}
+        cut = {0}
+        for i, (_, text, target) in enumerate(body):
+            if target is not None:
+                cut |= {at[target], i + 1}
+            elif text.split()[0] in ENDS:
+                cut.add(i + 1)
         starts = sorted(i for i in cut if i < len(body))
         block = {i: b for b, i in enumerate(starts)}
         self.code, self.next = [], []
         for start, end in zip(starts, [*starts[1:], len(body)]):
             _, last, target = body[end - 1]
             self.code.append([text for _, text, _ in body[start:end]])
-            on = [] if last.split()[0] in ("b", "ret", "brk") or end == len(body) else [block[end]]
+            on = [] if last.split()[0] in ENDS or end == len(body) else [block[end]]
             self.next.append(on + ([] if target is None else [block[at[target]]]))
         self.find_loops()
 
@@ -105,7 +117,7 @@ class Flow:
         return sum(head in blocks for blocks in self.loops.values())
 
     def turn(self, head, times):
-        """The instructions of one turn of a loop by the shortest way, the loops in it taken `times`; and its last block."""
+        """One turn of a loop by the shortest way, loops in it taken `times`: the instructions, the last block."""
         inner = {h: self.turn(h, times) for h in self.inside(head)}
         ways, seen = [(0, head, [])], set()
         while ways:
@@ -132,13 +144,13 @@ def steady_state(name, body):
         turns = [flow.turn(head, 1)[0] for head in flow.loops if not flow.inside(head)]
         return max(turns, key=count)
     kind, k, pixels, level = re.match(r"dwconv_(\w+)_k(\d)s\dx(\d)_(\w+)", name).groups()
-    _, rows, channels = DEPTHWISE[f"{kind}_{level}"]
-    total = int(pixels) * int(k) * -(-int(k) // rows) * rows * channels
-    for head in sorted(flow.loops, key=flow.depth, reverse=True):
-        none, once = (count(flow.turn(head, times)[0]) for times in (0, 1))
-        times = (total - none) / (once - none) if once > none else 1
-        if times == int(times) and none + int(times) * (once - none) == total:
-            return flow.turn(head, int(times))[0]
+    k, (_, rows, channels) = int(k), DEPTHWISE[f"{kind}_{level}"]
+    total = int(pixels) * k * -(-k // rows) * rows * channels
+    # Two blocks of channels at a time, or one; the loop over kernel rows is there, or was unrolled.
+    for blocks, head, times in product((2, 1), sorted(flow.loops, key=flow.depth, reverse=True), (k, 1)):
+        code = flow.turn(head, times)[0]
+        if count(code) == blocks * total:
+            return code
     raise ValueError(f"{name}: no loop has {total} multiply-adds a turn")
 
 
@@ -161,13 +173,21 @@ def chosen(names):
 def cycles(mca, core, code):
     """Cycles of one turn; nothing where the core lacks an instruction."""
     turns = max(30, 30_000 // len(code))
-    run = [mca, "-mtriple=aarch64-linux-gnu", f"-mcpu={core}", f"-iterations={turns}", "-instruction-info=0", "-resource-pressure=0"]
+    brief = ["-instruction-info=0", "-resource-pressure=0"]
+    run = [mca, "-mtriple=aarch64-linux-gnu", f"-mcpu={core}", f"-iterations={turns}", *brief]
     result = subprocess.run(run, input="\n".join([".Lthere:", *code, ""]), capture_output=True, text=True)
     if "instruction requires" in result.stderr:
         return None
     if result.returncode:
         sys.exit(result.stderr)
     return int(re.search(r"Total Cycles:\s+(\d+)", result.stdout)[1]) / turns
+
+
+def peak(mca, core, insn):
+    """Multiply-adds in a cycle by the fastest form of an instruction, on more sums than cover its latency."""
+    probes = [[form.format(i) for i in range(30) if i != 15] for form in FORMS[insn]]
+    rates = [sum(map(macs, probe)) / takes for probe in probes if (takes := cycles(mca, core, probe))]
+    return round(max(rates, default=0), 1)
 
 
 def main():
@@ -191,11 +211,9 @@ def main():
         insn = next(insn.split()[0] for insn in code if macs(insn)).removesuffix("2")
         for core in CORES:
             if (insn, core) not in limits:
-                probe = [FORM[insn].format(i) for i in range(30)]
-                takes = cycles(mca, core, probe)
-                limits[insn, core] = takes and round(sum(map(macs, probe)) / takes, 1)
+                limits[insn, core] = peak(mca, core, insn)
             takes, limit = cycles(mca, core, code), limits[insn, core]
-            result = {"kernel": name, "core": core, "instruction": insn, "instructions": len(code), "multiply_adds": done}
+            result = {"kernel": name, "core": core, "instructions": len(code), "product": insn, "multiply_adds": done}
             if takes:
                 rate = done / takes
                 result |= {"cycles": takes, "per_cycle": rate, "limit": limit, "percent": 100 * rate / limit}
@@ -208,12 +226,12 @@ def main():
 
 def table(results):
     print("Cycles of one turn of the loop, multiply-adds in a cycle of the core's limit, percent of it; simulated.\n")
-    print("| kernel | multiply-adds |", " | ".join(CORES), "|")
+    print("| kernel | multiply-adds a turn |", " | ".join(CORES), "|")
     print("| --- " * (2 + len(CORES)) + "|")
     rows = defaultdict(list)
     for r in results:
         cell = "{cycles:.1f}, {per_cycle:.1f} of {limit:.0f}, {percent:.0f} %".format(**r) if "cycles" in r else "-"
-        rows[f"`{r['kernel']}` | {r['multiply_adds']} {r['instruction']}"].append(cell)
+        rows[f"`{r['kernel']}` | {r['multiply_adds']} `{r['product']}`"].append(cell)
     for row, cells in rows.items():
         print(f"| {row} |", " | ".join(cells), "|")
 
