@@ -174,7 +174,7 @@ def cycles(mca, core, code):
     """Cycles of one turn; nothing where the core lacks an instruction."""
     turns = max(30, 30_000 // len(code))
     brief = ["-instruction-info=0", "-resource-pressure=0"]
-    run = [mca, "-mtriple=aarch64-linux-gnu", f"-mcpu={core}", f"-iterations={turns}", *brief]
+    run = [*mca, "-mtriple=aarch64-linux-gnu", f"-mcpu={core}", f"-iterations={turns}", *brief]
     result = subprocess.run(run, input="\n".join([".Lthere:", *code, ""]), capture_output=True, text=True)
     if "instruction requires" in result.stderr:
         return None
@@ -196,9 +196,12 @@ def main():
     args.add_argument("--llvm", default="22", help="version of llvm-mca and llvm-objdump")
     args.add_argument("--json", action="store_true")
     args.add_argument("--only", default="", help="kernels whose names contain this")
+    args.add_argument("--dispatch", type=int, help="micro-ops that are dispatched in a cycle, in place of the models'")
     args.add_argument("--code", action="store_true", help="print what is simulated, not how fast it is")
     args = args.parse_args()
-    mca, objdump = f"llvm-mca-{args.llvm}", f"llvm-objdump-{args.llvm}"
+    mca, objdump = [f"llvm-mca-{args.llvm}"], f"llvm-objdump-{args.llvm}"
+    if args.dispatch:
+        mca.append(f"-dispatch={args.dispatch}")
 
     bodies = functions(objdump, args.library)
     results, limits = [], {}
