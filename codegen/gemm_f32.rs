@@ -15,7 +15,9 @@
 //! ```
 //! Each C is one chain over k in ascending order: no sum is ever split, so the bits are those of the reference.
 
-use super::{Family, Kernel, kernel_head, level::Level, prefetch, prefetch_panel, prefetch_tile, writer::Writer};
+use super::{
+    Family, Kernel, kernel_head, level::Level, opaque_row, prefetch, prefetch_panel, prefetch_tile, writer::Writer,
+};
 
 pub fn emit_all(w: &mut Writer, level: &Level) -> Family {
     let mut kernels = Vec::new();
@@ -53,7 +55,9 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
     w.line(format!("b = unsafe {{ b.add({nr}) }};"));
     w.open("for tap in 0..p.taps");
     for i in 0..mr {
-        w.line(format!("let a{i} = unsafe {{ p.row(rows, {i}, tap) }};"));
+        let row = format!("unsafe {{ p.row(rows, {i}, tap) }}");
+        // Wider tiles have products enough to hide it.
+        w.line(format!("let a{i} = {};", opaque_row(level.a_step > 1 && cols <= 2, row)));
     }
     w.line("let mut k = 0;");
     k_loop(w, level, mr, cols, level.a_step);

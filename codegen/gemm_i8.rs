@@ -16,7 +16,9 @@
 //! Where a product is one of small matrices, a register of A holds a pair of rows, one of B half as many columns, and one
 //! of c both rows of those; they part when they are stored.
 
-use super::{Family, Kernel, kernel_head, level::Level, prefetch, prefetch_panel, prefetch_tile, writer::Writer};
+use super::{
+    Family, Kernel, kernel_head, level::Level, opaque_row, prefetch, prefetch_panel, prefetch_tile, writer::Writer,
+};
 
 pub fn emit_all(w: &mut Writer, level: &Level) -> Family {
     let mut kernels = Vec::new();
@@ -59,7 +61,8 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
         }
     }
     for i in 0..mr {
-        w.line(format!("let a{i} = unsafe {{ a.add({i} * p.a_stride) }};"));
+        let row = format!("unsafe {{ a.add({i} * p.a_stride) }}");
+        w.line(format!("let a{i} = {};", opaque_row(int8.a_step > 1 || int8.rows > 1, row)));
     }
     w.line("let mut k = 0;");
     k_loop(w, level, mr, rows, width, int8.a_step);

@@ -142,6 +142,12 @@ fn prefetch(w: &mut Writer, level: &Level) {
     w.line("ahead = ahead.wrapping_byte_add(by);");
 }
 
+/// A row of A. Where whole registers of it are loaded, LLVM must not know how rows were found: else it steps or computes
+/// a pointer for each row in each turn, where one index serves all.
+fn opaque_row(opaque: bool, row: String) -> String {
+    if opaque { format!("v::opaque({row})") } else { row }
+}
+
 /// The comma-separated list of `f(i)`.
 fn list(range: std::ops::Range<usize>, f: impl Fn(usize) -> String) -> String {
     range.map(f).collect::<Vec<_>>().join(", ")

@@ -9,6 +9,26 @@ pub use rows::*;
 
 pub type F32 = float32x4_t;
 
+/// The same address, of which the compiler no longer knows how it was found, nor what it has loaded from there before: it
+/// then loads again where keeping values in registers would spill them.
+#[inline]
+#[target_feature(enable = "neon")]
+#[allow(clippy::pointers_in_nomem_asm_block)] // which accesses nothing
+pub fn opaque<T>(mut p: *const T) -> *const T {
+    // SAFETY: no instruction at all.
+    unsafe { core::arch::asm!("/* {} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) }
+    p
+}
+
+/// The same number, of which the compiler no longer knows how it was computed.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn opaque_index(mut i: usize) -> usize {
+    // SAFETY: no instruction at all.
+    unsafe { core::arch::asm!("/* {} */", inout(reg) i, options(pure, nomem, nostack, preserves_flags)) }
+    i
+}
+
 #[inline]
 #[target_feature(enable = "neon")]
 pub unsafe fn load(p: *const f32) -> F32 {

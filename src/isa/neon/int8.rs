@@ -334,17 +334,6 @@ pub fn lookup(table: &Table, x: Bytes) -> Bytes {
     vqtbx4q_u8(vqtbx4q_u8(y, table[2], index(128)), table[3], index(192))
 }
 
-/// The same address, of which the compiler no longer knows what it has loaded from there before: it then loads again where
-/// keeping values in registers would spill them.
-#[inline]
-#[target_feature(enable = "neon")]
-#[allow(clippy::pointers_in_nomem_asm_block)] // which accesses nothing
-pub fn opaque(mut p: *const u8) -> *const u8 {
-    // SAFETY: no instruction at all.
-    unsafe { core::arch::asm!("/* {} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) }
-    p
-}
-
 #[inline]
 #[target_feature(enable = "neon")]
 pub unsafe fn store_row(p: *mut i16, [low, high]: [int16x8_t; 2]) {
