@@ -78,7 +78,7 @@ class Onnx:
 
     def constant(self, array, dtype):
         name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array, dtype), name))
+        self.constants.append(numpy_helper.from_array(np.array(array, dtype, order="C"), name))
         return name
 
     def activate(self, act, x):

@@ -3,7 +3,7 @@
 mod file;
 
 use crate::{calibrate::Ranges, graph::Graph, model::Preprocess, network::Network, operator::Bytes};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use kolibri::{Parallel, QuantParams, kernels::Kernels};
 
 /// The weights of a layer in bytes; empty where it has none.
@@ -61,6 +61,8 @@ impl QuantizedModel {
 pub struct QuantizedNetwork {
     /// From bytes to bytes.
     pub network: Network<u8>,
+    input: QuantParams,
+    bytes: Vec<u8>,
     output: QuantParams,
     logits: Vec<f32>,
 }
@@ -85,7 +87,8 @@ impl QuantizedNetwork {
     fn with(network: Network<u8>, model: &QuantizedModel) -> Self {
         let last = model.graph.layers.len() - 1;
         let logits = vec![0.0; model.graph.layers[last].shape.y_len()];
-        QuantizedNetwork { network, output: model.output(last), logits }
+        let bytes = vec![0; network.input_len()];
+        QuantizedNetwork { network, input: model.input(), bytes, output: model.output(last), logits }
     }
 
     /// The logits for an image of bytes, NHWC. Allocates nothing.
@@ -94,7 +97,26 @@ impl QuantizedNetwork {
     /// As [`Network::run`].
     pub fn run(&mut self, input: &[u8], parallel: &dyn Parallel) -> Result<&[f32]> {
         let bytes = self.network.run(input, parallel)?;
-        self.logits.iter_mut().zip(bytes).for_each(|(logit, &byte)| *logit = self.output.dequantise(byte));
-        Ok(&self.logits)
+        Ok(dequantise(bytes, self.output, &mut self.logits))
     }
+
+    /// The same for an image of f32, which becomes bytes first.
+    ///
+    /// # Errors
+    /// As [`Network::run`].
+    pub fn run_f32(&mut self, input: &[f32], parallel: &dyn Parallel) -> Result<&[f32]> {
+        let Self { network, input: params, bytes, output, logits } = self;
+        ensure!(input.len() == bytes.len(), "input: expected {} values, got {}", bytes.len(), input.len());
+        // Streaming code, which the compiler makes for what the CPU has.
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || bytes.iter_mut().zip(input).for_each(|(byte, &x)| *byte = params.quantise(x)),
+        );
+        Ok(dequantise(network.run(bytes, parallel)?, *output, logits))
+    }
+}
+
+fn dequantise<'a>(bytes: &[u8], params: QuantParams, logits: &'a mut [f32]) -> &'a [f32] {
+    logits.iter_mut().zip(bytes).for_each(|(logit, &byte)| *logit = params.dequantise(byte));
+    logits
 }

@@ -106,6 +106,22 @@ fn networks_use_the_kernels_of_their_level() -> Result<()> {
 /// them; of the cosines, what is rounded to that.
 const AGREEMENT: [(&str, usize, f64); 2] = [("efficientnet_lite0", 6, 0.9975), ("mobilenet_v2", 6, 0.9925)];
 
+/// Halves, what lies beyond the range, and what is no number become the bytes that one value at a time becomes.
+#[test]
+fn an_image_of_f32_becomes_bytes_first() -> Result<()> {
+    let model = load(NETWORKS[0])?;
+    let mut network = QuantizedNetwork::new(&model, Level::selected()?, 1)?;
+    let params = model.input();
+    let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 1e30, f32::MIN_POSITIVE];
+    let halves = (-600..600).map(|i| i as f32 * 0.5 * params.scale);
+    let input: Vec<f32> = special.into_iter().chain(halves).cycle().take(network.network.input_len()).collect();
+    let bytes: Vec<u8> = input.iter().map(|&x| params.quantise(x)).collect();
+    let expected = network.run(&bytes, &Serial)?.to_vec();
+    assert_eq!(network.run_f32(&input, &Serial)?, expected);
+    assert!(network.run_f32(&input[1..], &Serial).is_err());
+    Ok(())
+}
+
 #[test]
 #[cfg_attr(target_arch = "aarch64", ignore = "too slow under emulation")]
 fn bytes_agree_with_f32() -> Result<()> {

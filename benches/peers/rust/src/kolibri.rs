@@ -4,7 +4,7 @@ use crate::{
     Engine,
     task::{Dtype, Task},
 };
-use ::kolibri::{Level, Parallel, QuantParams, Rayon, Serial};
+use ::kolibri::{Level, Parallel, Rayon, Serial};
 use anyhow::Result;
 use kolibri_zoo::{
     model::{Preprocess, Published},
@@ -33,7 +33,7 @@ pub fn load(task: &Task) -> Result<Box<dyn Engine>> {
             let (graph, _) = simplify(&graph, Vec::new());
             let model = QuantizedModel::from_bytes(&task.file("i8.safetensors")?, graph, preprocess)?;
             let network = QuantizedNetwork::new(&model, kernels, task.threads)?;
-            Box::new(Bytes { network, params: model.input(), bytes: vec![0; image.len()], image, parallel })
+            Box::new(Bytes { network, image, parallel })
         }
     })
 }
@@ -52,15 +52,12 @@ impl Engine for Floats {
 
 struct Bytes {
     network: QuantizedNetwork,
-    params: QuantParams,
     image: Vec<f32>,
-    bytes: Vec<u8>,
     parallel: &'static dyn Parallel,
 }
 
 impl Engine for Bytes {
     fn run(&mut self) -> Result<Vec<f32>> {
-        self.bytes.iter_mut().zip(&self.image).for_each(|(byte, &x)| *byte = self.params.quantise(x));
-        Ok(self.network.run(&self.bytes, self.parallel)?.to_vec())
+        Ok(self.network.run_f32(&self.image, self.parallel)?.to_vec())
     }
 }
