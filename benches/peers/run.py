@@ -42,7 +42,7 @@ NEEDS = {"avx2": "avx2", "avxvnni": "avx_vnni", "avx512vnni": "avx512_vnni"}
 # What still counts as the same answer: the largest difference in f32, over the largest logit, and the cosine with f32's
 # answer in fewer bits.
 F32_DIFFERENCE, COSINE = 1e-3, 0.95
-TURNS, TURN_MS, WARM = 11, 60, 2
+TURNS, TURN_MS, WARM = 9, 50, 2
 
 
 class Engine:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Kolibri beside other engines, on the same networks with the same weights and input, in turns: about half an hour, after
-# a quarter of an hour of downloading, building and converting. Needs Python 3.10 or later and a Rust toolchain.
+# Kolibri beside other engines, on the same networks with the same weights and input, in turns: a quarter of an hour, after
+# up to half an hour in which engines in Rust are built. Needs Python 3.10 or later and a Rust toolchain.
 #
 #   benches/peers/run.sh [ARGUMENTS OF run.py]     # such as --networks mobilenet_v2 --dtypes int8 --threads 1
 #
