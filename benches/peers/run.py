@@ -91,10 +91,10 @@ def agreement(engine, dtype, reference):
 
 def compare(directory, dtype, threads, hold, names):
     """A dictionary for each engine."""
-    start = Engine("kolibri", directory, "f32", 1, "full")
-    start.load()
-    reference = start.answer
-    start.stop()
+    truth = Engine("kolibri", directory, "f32", 1, "full")
+    truth.load()
+    reference = truth.answer
+    truth.stop()
     engines, results = [], []
     for name in names:
         facts = {"network": directory.name, "dtype": dtype, "threads": threads, "hold": hold, "engine": name}
