@@ -956,7 +956,8 @@ typedef struct kolibri_parallel {
    */
   size_t struct_size;
   /**
-   * Tasks that run at the same time: work is cut into as many, 1024 at most. Not 0.
+   * Tasks that run at the same time, 1024 at most. Each does its part of the work, then what others have not begun.
+   * Not 0.
    */
   size_t threads;
   /**

@@ -3,9 +3,10 @@
 /// Threads that a caller lends to `run`. Kolibri starts none of its own.
 ///
 /// Results do not depend on it: each output is computed by one task, in the same way. An implementation that breaks
-/// its word leaves outputs as they were and does no worse: tasks that do not exist, or were run before, are not run.
+/// its word leaves outputs as they were, or done, and does no worse: tasks that do not exist, or were run before, are not
+/// run.
 pub trait Parallel: Sync {
-    /// How many tasks run at the same time; work is cut into about as many, 1024 at most.
+    /// How many tasks run at the same time, 1024 at most. Each does its part of the work, then what others have not begun.
     fn threads(&self) -> usize;
 
     /// Calls `task(i)` once for each `i` below `tasks`, on any thread, and returns when all have returned.

@@ -37,6 +37,19 @@ impl Parallel for Eager {
     }
 }
 
+/// The others never come.
+struct Deserted(usize);
+
+impl Parallel for Deserted {
+    fn threads(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        task(tasks / 2);
+    }
+}
+
 /// No task at all.
 struct Idle;
 
@@ -71,12 +84,13 @@ fn tasks_run_once() {
     let lookup = Lookup::new_on(kernels(), &next);
     let pixels = 1500;
     for threads in [2, 7, 64, 65, 1500, usize::MAX] {
-        // A byte to a pixel, and more behind them.
-        let mut y = vec![5u8; 2 * pixels];
-        lookup
-            .run_in_place(ImageMut::nhwc(&mut y[..pixels], 1, 1, pixels, 1).expect("dense"), &Eager(threads))
-            .expect("valid");
-        assert!(y[..pixels].iter().all(|&y| y == 6) && y[pixels..].iter().all(|&y| y == 5), "{threads}");
+        for parallel in [&Eager(threads) as &dyn Parallel, &Deserted(threads)] {
+            // A byte to a pixel, and more behind them.
+            let mut y = vec![5u8; 2 * pixels];
+            let image = ImageMut::nhwc(&mut y[..pixels], 1, 1, pixels, 1).expect("dense");
+            lookup.run_in_place(image, parallel).expect("valid");
+            assert!(y[..pixels].iter().all(|&y| y == 6) && y[pixels..].iter().all(|&y| y == 5), "{threads}");
+        }
     }
     let mut y = [5u8; 9];
     lookup.run_in_place(ImageMut::nhwc(&mut y, 1, 1, 9, 1).expect("dense"), &Idle).expect("valid");

@@ -438,7 +438,8 @@ pub type kolibri_task = Option<unsafe extern "C" fn(arg: *mut c_void, i: usize)>
 pub struct kolibri_parallel {
     /// `sizeof(kolibri_parallel)`.
     pub struct_size: usize,
-    /// Tasks that run at the same time: work is cut into as many, 1024 at most. Not 0.
+    /// Tasks that run at the same time, 1024 at most. Each does its part of the work, then what others have not begun.
+    /// Not 0.
     pub threads: usize,
     /// Calls `task(arg, i)` once for each `i` below `n`, on any threads, and returns when all have returned. It does not
     /// throw, nor call `task` after it returned. Not NULL.

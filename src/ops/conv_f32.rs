@@ -192,7 +192,7 @@ impl ConvPath<f32> for ConvF32 {
         let Images { placed, x, y, residual, .. } = images;
         let finish = Finish { kernels: self.kernels, activation: self.activation, residual: *residual };
         match &self.path {
-            Path::Depthwise(depthwise) => run_parts(parallel, units, scratch, |rows, memory| {
+            Path::Depthwise(depthwise) => run_parts(parallel, units, 1, scratch, |rows, memory| {
                 // SAFETY: shapes and overlap were checked, and each task has its rows and its memory.
                 unsafe { depthwise.run(x, y, placed, rows, true, &finish, memory) }
             }),
@@ -200,7 +200,7 @@ impl ConvPath<f32> for ConvF32 {
                 let layout = self.layout(gemm, placed, self.may_merge() && x.pixel_stride == x.c);
                 let (panels, groups) = (&gemm.panels, self.geometry.groups);
                 let columns = panels.split_columns(groups, y.pixels());
-                run_parts(parallel, units, scratch, |part, memory| {
+                run_parts(parallel, units, gemm.grain(columns), scratch, |part, memory| {
                     let (pixels, units) = if columns { (0..y.pixels(), part) } else { (part, 0..panels.units(groups)) };
                     // SAFETY: as above.
                     unsafe { self.run_gemm(gemm, zeros, &layout, x, y, placed, pixels, units, &finish, memory) };

@@ -377,14 +377,14 @@ impl<T: Quantized> ConvPath<T> for ConvI8 {
     fn run(&self, images: &Images<'_, T>, units: usize, scratch: &mut Scratch<'_>, parallel: &dyn Parallel) {
         let images = &images.bytes();
         match &self.path {
-            Path::Depthwise(depthwise) => run_parts(parallel, units, scratch, |rows, memory| {
+            Path::Depthwise(depthwise) => run_parts(parallel, units, 1, scratch, |rows, memory| {
                 // SAFETY: shapes and overlap were checked, and each task has its rows and its memory.
                 unsafe { self.run_depthwise(depthwise, images, rows, true, memory) }
             }),
             Path::Gemm(gemm) => {
                 let pixels = images.y.pixels();
                 let columns = gemm.panels.split_columns(gemm.groups, pixels);
-                run_parts(parallel, units, scratch, |part, memory| {
+                run_parts(parallel, units, gemm.grain(columns), scratch, |part, memory| {
                     let all = 0..gemm.panels.units(gemm.groups);
                     let (pixels, units) = if columns { (0..pixels, part) } else { (part, all) };
                     // SAFETY: as above.

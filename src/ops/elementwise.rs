@@ -58,7 +58,7 @@ impl Add<f32> {
         let finish = Finish { kernels: self.kernels, activation: self.sum, residual: Some(b.raw()) };
         let (a, y) = (a.raw(), y.raw());
         let mut nothing = Workspace::default();
-        run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
+        run_parts(parallel, y.pixels(), 1, &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
             // SAFETY: pixels of `y` that no other task has; shapes and overlap were checked.
             unsafe { finish.run_from(&a, &y, pixels, 0..y.c) }
         });
@@ -113,7 +113,7 @@ impl<T: Quantized> Add<T> {
         // Pixels that adjoin are one row.
         let dense = [&a, &b, &y].iter().all(|image| image.pixel_stride == image.c);
         let mut nothing = Workspace::default();
-        run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
+        run_parts(parallel, y.pixels(), 1, &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
             let args = AddI8 {
                 a: a.pixel(pixels.start),
                 a_stride: a.pixel_stride,
@@ -193,7 +193,7 @@ impl Activate {
     fn map(&self, x: Raw<f32>, y: Raw<f32>, parallel: &dyn Parallel) -> Result<(), Error> {
         let finish = Finish { kernels: self.kernels, activation: self.activation, residual: None };
         let mut nothing = Workspace::default();
-        run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
+        run_parts(parallel, y.pixels(), 1, &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
             // SAFETY: pixels of `y` that no other task has; `x` is `y`, or shape and overlap were checked.
             unsafe { finish.run_from(&x, &y, pixels, 0..y.c) }
         });

@@ -74,6 +74,11 @@ impl Gemm {
         (rows / tile * tile).clamp(tile, MAX_ROWS / tile * tile)
     }
 
+    /// Fewest units of a chunk: panels, or rows of A.
+    pub fn grain(&self, columns: bool) -> usize {
+        if columns { 2 } else { 2 * self.kernels.gemm_mr.last().unwrap_or(&1) }
+    }
+
     /// Multiplies `block` by the columns of `units`, for every group.
     ///
     /// # Safety

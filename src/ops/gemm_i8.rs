@@ -90,6 +90,11 @@ impl Gemm {
         (rows / tile * tile).clamp(tile, MAX_ROWS / tile * tile)
     }
 
+    /// Fewest units of a chunk: panels, for which all of A is prepared anew, or rows of A.
+    pub fn grain(&self, columns: bool) -> usize {
+        if columns { 4 } else { 2 * self.kernels.int8.mr.last().unwrap_or(&1) }
+    }
+
     /// Multiplies `block` by the columns of `units`, for every group.
     ///
     /// # Safety

@@ -140,7 +140,7 @@ impl<T: Quantized> Lookup<T> {
         // Pixels that adjoin are one row.
         let dense = x.pixel_stride == x.c && y.pixel_stride == y.c;
         let mut nothing = Workspace::default();
-        run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
+        run_parts(parallel, y.pixels(), 1, &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
             let args = LookupI8 {
                 table: self.table.as_ptr().cast(),
                 x: x.pixel(pixels.start),
@@ -214,7 +214,7 @@ impl<T: Quantized> Concat<T> {
 /// The bytes of an image into another of its shape.
 fn copy(x: Raw<u8>, y: Raw<u8>, parallel: &dyn Parallel) -> Result<(), Error> {
     let mut nothing = Workspace::default();
-    run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
+    run_parts(parallel, y.pixels(), 1, &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
         for pixel in pixels {
             // SAFETY: pixels that exist, of which no other task has those of `y`, which is apart from `x`.
             unsafe { y.pixel(pixel).copy_from_nonoverlapping(x.pixel(pixel), y.c) };

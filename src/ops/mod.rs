@@ -40,7 +40,7 @@ use crate::{Error, Parallel, Workspace};
 use core::{
     marker::PhantomData,
     ops::Range,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicU16, AtomicUsize, Ordering},
 };
 
 /// Part `i` of `0..all` cut evenly into `parts`.
@@ -50,31 +50,58 @@ pub(crate) fn part(all: usize, parts: usize, i: usize) -> Range<usize> {
     start..start + each + usize::from(i < more)
 }
 
-/// More parts than this are not made: each has a bit in `run_parts`.
+/// More parts than this are not made: each has a bit and a count in `run_parts`.
 const MAX_PARTS: usize = 1024;
+/// Chunks of a part: a half, a quarter, an eighth, and the rest.
+const CHUNKS: usize = 4;
 
-/// Cuts `units` into a part for each thread, as far as the scratch has room, and runs `task(part, its scratch)`.
-/// No part runs twice, whatever `parallel` does: anyone may implement it, in safe code.
+/// Chunk `i` of `0..len`; all but the last are whole grains.
+fn chunk(len: usize, grain: usize, i: usize) -> Range<usize> {
+    let edge = |i: usize| if i < CHUNKS { (len - (len >> i)) / grain * grain } else { len };
+    edge(i)..edge(i + 1)
+}
+
+/// Cuts `units` into a part for each thread, as far as the scratch has room, and runs `task(some of the units, scratch)`
+/// for all of them. A thread takes chunks of its own part, so that it finds in its cache what it left there, then those
+/// that others have not begun: so it does not wait for one that the system has not woken yet, or has put off. A chunk
+/// but the last is whole grains, of as many units as make up for beginning anew.
+/// No task runs twice, nor any unit, whatever `parallel` does: anyone may implement it, in safe code.
 pub(crate) fn run_parts(
     parallel: &dyn Parallel,
     units: usize,
+    grain: usize,
     scratch: &mut Scratch<'_>,
     task: impl Fn(Range<usize>, *mut u64) + Sync,
 ) {
     let parts = parts(parallel.threads(), units).min(scratch.parts);
     let memory = Shared(scratch.memory);
+    if parts == 1 {
+        return task(0..units, memory.0);
+    }
     let words = scratch.bytes / size_of::<u64>();
     let memory = &memory;
-    let run = |i: usize| task(part(units, parts, i), memory.0.wrapping_add(i * words));
     const BITS: usize = usize::BITS as usize;
-    let taken = [const { AtomicUsize::new(0) }; MAX_PARTS / BITS];
-    let run_once = |i: usize| {
-        let bit = 1 << (i % BITS);
-        if i < parts && taken[i / BITS].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-            run(i);
+    let begun = [const { AtomicUsize::new(0) }; MAX_PARTS / BITS];
+    // Each task looks in vain once into each part, so that no count passes `CHUNKS + MAX_PARTS`.
+    let taken = [const { AtomicU16::new(0) }; MAX_PARTS];
+    let run = |i: usize| {
+        let memory = memory.0.wrapping_add(i * words);
+        for owner in (i..parts).chain(0..i) {
+            let part = part(units, parts, owner);
+            while let next @ 0..CHUNKS = usize::from(taken[owner].fetch_add(1, Ordering::Relaxed)) {
+                let Range { start, end } = chunk(part.len(), grain, next);
+                if start < end {
+                    task(part.start + start..part.start + end, memory);
+                }
+            }
         }
     };
-    if parts == 1 { run(0) } else { parallel.run(parts, &run_once) }
+    parallel.run(parts, &|i: usize| {
+        let bit = 1 << (i % BITS);
+        if i < parts && begun[i / BITS].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+            run(i);
+        }
+    });
 }
 
 /// Parts for `units` of work on `threads`.
@@ -121,3 +148,19 @@ impl<'a> Scratch<'a> {
 struct Shared(*mut u64);
 // SAFETY: each task steps to a part of its own, for which `run_parts` sees to it that there is room.
 unsafe impl Sync for Shared {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn chunks_adjoin() {
+        for (len, grain) in (0..200).flat_map(|len| [1, 2, 12, 28, 200].map(|grain| (len, grain))) {
+            let chunks: Vec<_> = (0..CHUNKS).map(|i| chunk(len, grain, i)).collect();
+            let adjoin = chunks.windows(2).all(|two| two[0].end == two[1].start);
+            assert!(adjoin && chunks[0].start == 0 && chunks[CHUNKS - 1].end == len, "{len} {grain}: {chunks:?}");
+            assert!(chunks.iter().all(|chunk| chunk.end == len || chunk.end % grain == 0), "{len} {grain}: {chunks:?}");
+        }
+    }
+}

@@ -112,7 +112,7 @@ impl Pool2d<f32> {
         let kernel = self.kernels.pool_f32[usize::from(self.pool == PoolF32::Max)];
         let [row_stride, col_stride] = tap_strides(&window, &x);
         let mut nothing = Workspace::default();
-        run_parts(parallel, y.n * y.h, &mut Scratch::new(&mut nothing, 0, 1)?, |rows, _| {
+        run_parts(parallel, y.n * y.h, 1, &mut Scratch::new(&mut nothing, 0, 1)?, |rows, _| {
             for at in rows.flat_map(|row| clipped(&window, &placed, &x, &y, row)) {
                 let divisor = match self.pool {
                     PoolF32::Average { count_include_padding: true } => window.kernel[0] * window.kernel[1],
@@ -250,7 +250,7 @@ impl<T: Quantized> Pool2d<T> {
         let output = average.output();
         let [row_stride, col_stride] = tap_strides(&window, &x);
         let mut nothing = Workspace::default();
-        run_parts(parallel, y.n * y.h, &mut Scratch::new(&mut nothing, 0, 1)?, |rows, _| {
+        run_parts(parallel, y.n * y.h, 1, &mut Scratch::new(&mut nothing, 0, 1)?, |rows, _| {
             let mut chunk = Chunk { sums: [0; CHUNK], factors: [0.0; CHUNK] };
             for at in rows.flat_map(|row| clipped(&window, &placed, &x, &y, row)) {
                 let inside = (at.rows * at.cols) as i32;

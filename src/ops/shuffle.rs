@@ -63,7 +63,7 @@ impl ChannelShuffle {
         let each = x.c / self.groups;
         let mut nothing = Workspace::default();
         let interleave = self.interleave::<T>();
-        run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
+        run_parts(parallel, y.pixels(), 1, &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
             if let Some(kernel) = interleave {
                 let args = Interleave {
                     x: x.pixel(pixels.start).cast_const().cast(),
@@ -110,7 +110,7 @@ impl ChannelShuffle {
         // The planes as an image of rows, so that tasks can share it.
         let (x, y) = (Image::nhwc(x, n, channels, 1, plane)?.raw(), ImageMut::nhwc(y, n, channels, 1, plane)?.raw());
         let mut nothing = Workspace::default();
-        run_parts(parallel, n * channels, &mut Scratch::new(&mut nothing, 0, 1)?, |planes, _| {
+        run_parts(parallel, n * channels, 1, &mut Scratch::new(&mut nothing, 0, 1)?, |planes, _| {
             for from in planes {
                 let c = from % channels;
                 let to = from - c + c % each * self.groups + c / each;
@@ -131,7 +131,7 @@ pub fn copy<T: Element>(x: Image<'_, T>, y: ImageMut<'_, T>, parallel: &dyn Para
     check_pointwise(&x, &y)?;
     let (x, y) = (x.raw(), y.raw());
     let mut nothing = Workspace::default();
-    run_parts(parallel, y.pixels(), &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
+    run_parts(parallel, y.pixels(), 1, &mut Scratch::new(&mut nothing, 0, 1)?, |pixels, _| {
         let size = size_of::<T>();
         let [from, to] = [&x, &y].map(|raw| (raw.pixel(pixels.start).cast::<u8>(), raw.pixel_stride * size));
         // SAFETY: pixels of each image, which have as many channels and are apart.
@@ -196,7 +196,7 @@ fn transpose<T: Element>(
     args: impl Fn(usize) -> Transpose<T> + Sync,
 ) -> Result<(), Error> {
     let mut nothing = Workspace::default();
-    run_parts(parallel, rows, &mut Scratch::new(&mut nothing, 0, 1)?, |rows, _| {
+    run_parts(parallel, rows, 1, &mut Scratch::new(&mut nothing, 0, 1)?, |rows, _| {
         for row in rows {
             // SAFETY: the contract of `Transpose`: a row of pixels and its part of each plane, which are apart.
             unsafe { run_transpose(kernels, &args(row)) };

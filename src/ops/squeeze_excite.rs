@@ -249,7 +249,7 @@ impl<T: Element> SqueezeExcite<T> {
         factors.iter_mut().zip(vectors).for_each(|(factor, s)| *factor = self.path.factor(*s));
 
         let (x, y, factors, each) = (x.raw(), y.raw(), &factors[..], h * w);
-        run_parts(parallel, n * each, &mut Scratch::of(memory, 0, 1)?, |pixels, _| {
+        run_parts(parallel, n * each, 1, &mut Scratch::of(memory, 0, 1)?, |pixels, _| {
             for n in pixels.start / each..pixels.end.div_ceil(each) {
                 let of_image = pixels.start.max(n * each)..pixels.end.min((n + 1) * each);
                 let part = Part { x, y, pixels: of_image, factors: &factors[n * c..(n + 1) * c] };
