@@ -1,5 +1,14 @@
 //! The command `kolibri`: what it prints, and how it fails.
 
+use kolibri::{Level, Serial};
+use kolibri_zoo::{
+    graph::Graph,
+    model::{Preprocess, Published, read_json},
+    network::Network,
+    networks,
+    quantized::{QuantizedModel, QuantizedNetwork},
+    simplify::simplify,
+};
 use serde_json::Value;
 use std::{
     path::PathBuf,
@@ -303,4 +312,38 @@ fn the_staircase_is_plotted() {
     assert!(["pointwise", "depthwise 3x3", "f32", "int8"].iter().all(|text| svg.contains(text)));
     fails(&kolibri(&["staircase", "--rounds", "1", "--out", "/nowhere/picture.svg"]), &["/nowhere/picture.svg"]);
     fails(&kolibri(&["staircase", "--level", "mmx"]), &["mmx", "portable"]);
+}
+
+#[test]
+#[cfg_attr(target_arch = "aarch64", ignore = "too slow under emulation")]
+fn what_is_exported_is_the_network() {
+    let (name, out) = ("fd_mobilenet_0.25", temporary("export"));
+    let output = kolibri(&["export", name, "--out", &out.to_string_lossy()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |file: &str| std::fs::read(out.join(name).join(file)).expect(file);
+    let values = |file: &str| -> Vec<f32> {
+        read(file).chunks_exact(4).map(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]])).collect()
+    };
+    let graph: Graph = read_json(&out.join(name).join("graph.json")).expect("a graph");
+    let kernels = Level::selected().expect("a level");
+
+    let input = values("input.f32");
+    assert_eq!(input.len(), graph.input.iter().product::<usize>());
+    let calibration = values("calibration.f32");
+    assert!(calibration.len() > input.len() && calibration.len().is_multiple_of(input.len()));
+    let exported = Published::from_bytes(&read("f32.safetensors"), graph.clone(), Preprocess::default());
+    let seeded = Published::seeded(networks::graph(name).expect("known"));
+    let logits = [exported.expect("weights"), seeded].map(|published| {
+        let mut network = Network::new(&published.into_model(), kernels, 1).expect("a network");
+        network.run(&input, &Serial).expect("logits").to_vec()
+    });
+    assert_eq!(logits[0], logits[1]);
+
+    let (graph, _) = simplify(&graph, Vec::new());
+    let model = QuantizedModel::from_bytes(&read("i8.safetensors"), graph, Preprocess::default()).expect("bytes");
+    let mut network = QuantizedNetwork::new(&model, kernels, 1).expect("a network");
+    let quantized = network.run_f32(&input, &Serial).expect("logits");
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let cosine = dot(quantized, &logits[0]) / (dot(quantized, quantized) * dot(&logits[0], &logits[0])).sqrt();
+    assert!(cosine > 0.98, "{cosine}");
 }
