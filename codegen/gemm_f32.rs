@@ -16,7 +16,8 @@
 //! Each C is one chain over k in ascending order: no sum is ever split, so the bits are those of the reference.
 
 use super::{
-    Family, Kernel, kernel_head, level::Level, opaque_row, prefetch, prefetch_panel, prefetch_tile, writer::Writer,
+    Family, Kernel, kernel_head, level::Level, offset, opaque_row, prefetch, prefetch_panel, prefetch_tile,
+    writer::Writer,
 };
 
 pub fn emit_all(w: &mut Writer, level: &Level) -> Family {
@@ -57,11 +58,12 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
     for i in 0..mr {
         let row = format!("unsafe {{ p.row(rows, {i}, tap) }}");
         // Wider tiles have products enough to hide it.
-        w.line(format!("let a{i} = {};", opaque_row(level.a_step > 1 && cols <= 2, row)));
+        w.line(format!("let a{i} = {};", opaque_row(level.a_step > 1 && cols <= 2 || level.unroll > 1, row)));
     }
     w.line("let mut k = 0;");
-    k_loop(w, level, mr, cols, level.a_step);
-    if level.a_step > 1 {
+    let turn = level.a_step * level.unroll;
+    k_loop(w, level, mr, cols, turn);
+    if turn > 1 {
         k_loop(w, level, mr, cols, 1);
     }
     w.close();
@@ -78,14 +80,16 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
 fn k_loop(w: &mut Writer, level: &Level, mr: usize, cols: usize, step: usize) {
     let (lanes, nr) = (level.lanes, cols * level.lanes);
     w.open(if step == 1 { "while k < p.run".into() } else { format!("while k + {step} <= p.run") });
-    if step == 1 {
-        for j in 0..cols {
-            w.line(format!("let y{j} = unsafe {{ v::load(b.add({})) }};", j * lanes));
-        }
-        for i in 0..mr {
-            w.line(format!("let x = unsafe {{ v::splat_at(a{i}.add(k)) }};"));
+    if step == 1 || level.a_step == 1 {
+        for s in 0..step {
             for j in 0..cols {
-                w.line(format!("c{i}_{j} = v::fma(x, y{j}, c{i}_{j});"));
+                w.line(format!("let y{j} = unsafe {{ v::load(b.add({})) }};", s * nr + j * lanes));
+            }
+            for i in 0..mr {
+                w.line(format!("let x = unsafe {{ v::splat_at(a{i}.add({})) }};", offset("k", s)));
+                for j in 0..cols {
+                    w.line(format!("c{i}_{j} = v::fma(x, y{j}, c{i}_{j});"));
+                }
             }
         }
     } else {
@@ -102,7 +106,7 @@ fn k_loop(w: &mut Writer, level: &Level, mr: usize, cols: usize, step: usize) {
         }
     }
     w.line(format!("b = unsafe {{ b.add({}) }};", step * nr));
-    prefetch(w, level);
+    prefetch(w, level, step);
     w.line(format!("k += {step};"));
     w.close();
 }

@@ -17,7 +17,10 @@
 //! of c both rows of those; they part when they are stored.
 
 use super::{
-    Family, Kernel, kernel_head, level::Level, opaque_row, prefetch, prefetch_panel, prefetch_tile, writer::Writer,
+    Family, Kernel, kernel_head,
+    level::{Int8, Level},
+    offset, opaque_row, prefetch, prefetch_panel, prefetch_tile,
+    writer::Writer,
 };
 
 pub fn emit_all(w: &mut Writer, level: &Level) -> Family {
@@ -62,11 +65,12 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
     }
     for i in 0..mr {
         let row = format!("unsafe {{ a.add({i} * p.a_stride) }}");
-        w.line(format!("let a{i} = {};", opaque_row(int8.a_step > 1 || int8.rows > 1, row)));
+        w.line(format!("let a{i} = {};", opaque_row(int8.a_step > 1 || int8.rows > 1 || level.unroll > 1, row)));
     }
     w.line("let mut k = 0;");
-    k_loop(w, level, mr, rows, width, int8.a_step);
-    if int8.a_step > 1 {
+    let turn = int8.a_step * level.unroll;
+    k_loop(w, level, mr, rows, width, turn);
+    if turn > 1 {
         k_loop(w, level, mr, rows, width, 1);
     }
     if int8.rows == 2 {
@@ -104,14 +108,18 @@ fn k_loop(w: &mut Writer, level: &Level, mr: usize, rows: usize, width: usize, s
                 w.line(format!("c{i}_{j} = v::dot(c{i}_{j}, x{i}, y);"));
             }
         }
-    } else if step == 1 {
-        for j in 0..width {
-            w.line(format!("let y{j} = unsafe {{ v::load_unit(b.add({})) }};", j * register));
-        }
-        for i in 0..rows {
-            w.line(format!("let x = unsafe {{ v::splat_unit(a{i}.add(k)) }};"));
+    } else if step > 1 && width == 2 && rows * 2 + 4 == level.registers && int8.spare == 1 {
+        tight_turn(w, int8, rows, register, step);
+    } else if step == 1 || int8.a_step == 1 {
+        for s in 0..step {
             for j in 0..width {
-                w.line(format!("c{i}_{j} = v::dot(c{i}_{j}, x, y{j});"));
+                w.line(format!("let y{j} = unsafe {{ v::load_unit(b.add({})) }};", (s * width + j) * register));
+            }
+            for i in 0..rows {
+                w.line(format!("let x = unsafe {{ v::splat_unit(a{i}.add({})) }};", offset("k", s * int8.unit)));
+                for j in 0..width {
+                    w.line(format!("c{i}_{j} = v::dot(c{i}_{j}, x, y{j});"));
+                }
             }
         }
     } else {
@@ -128,8 +136,40 @@ fn k_loop(w: &mut Writer, level: &Level, mr: usize, rows: usize, width: usize, s
         }
     }
     w.line(format!("b = unsafe {{ b.add({}) }};", step * width * register));
-    prefetch(w, level);
+    prefetch(w, level, step);
     w.line(format!("k += {};", step * int8.unit));
+    w.close();
+}
+
+/// `step` units of k by `vpmaddwd` and `vpaddd`, where sums of two columns, `y0`, `y1`, `x` and `t` are all registers: LLVM
+/// loads for the second unit before the first is done, and spills a sum for want of one. A row's second product takes the
+/// place of its operand.
+fn tight_turn(w: &mut Writer, int8: &Int8, rows: usize, register: usize, step: usize) {
+    w.open("unsafe");
+    w.open_call("core::arch::asm!");
+    for s in 0..step {
+        for j in 0..2 {
+            w.line(format!("\"vmovdqu {{y{j}}}, [{{b}} + {}]\",", (2 * s + j) * register));
+        }
+        for i in 0..rows {
+            w.line(format!("\"vpbroadcastd {{x}}, dword ptr [{{a{i}}} + {{k}} + {}]\",", s * int8.unit));
+            w.line("\"vpmaddwd {t}, {x}, {y0}\",");
+            w.line("\"vpmaddwd {x}, {x}, {y1}\",");
+            w.line(format!("\"vpaddd {{c{i}_0}}, {{c{i}_0}}, {{t}}\","));
+            w.line(format!("\"vpaddd {{c{i}_1}}, {{c{i}_1}}, {{x}}\","));
+        }
+    }
+    for (i, j) in (0..rows).flat_map(|i| [(i, 0), (i, 1)]) {
+        w.line(format!("c{i}_{j} = inout(ymm_reg) c{i}_{j},"));
+    }
+    for register in ["y0", "y1", "x", "t"] {
+        w.line(format!("{register} = out(ymm_reg) _,"));
+    }
+    for address in (0..rows).map(|i| format!("a{i}")).chain(["b".into(), "k".into()]) {
+        w.line(format!("{address} = in(reg) {address},"));
+    }
+    w.line("options(pure, readonly, nostack, preserves_flags),");
+    w.close_call();
     w.close();
 }
 

@@ -21,6 +21,8 @@ pub struct Level {
     pub registers: usize,
     /// Values of k that one register of A feeds: 1 where a value is splat, the lane count where `fma` takes a lane.
     pub a_step: usize,
+    /// Steps in a turn of a product's innermost loop, where `a_step` is 1.
+    pub unroll: usize,
     /// `gemm[c - 1]`: the largest MR of panels that are `c` registers wide. Every MR up to it is emitted, so
     /// that rows can be split evenly.
     pub gemm: &'static [usize],
@@ -85,6 +87,7 @@ const PORTABLE: Level = Level {
     lanes: 4,
     registers: 16,
     a_step: 1,
+    unroll: 1,
     gemm: &[8, 6],
     gemv_panels: 4,
     prefetch: false,
@@ -114,9 +117,8 @@ const AVX2: Level = Level {
     features: &["avx2", "fma"],
     fma: Fma::Always,
     lanes: 8,
-    gemm: &[12, 6],
+    unroll: 2,
     prefetch: true,
-    int8: Int8 { gemm: &[12, 6], ..PORTABLE.int8 },
     ..PORTABLE
 };
 

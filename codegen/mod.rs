@@ -115,9 +115,8 @@ fn target_features(w: &mut Writer, level: &Level) {
     }
 }
 
-/// Before the tiles of a product's panel: what lies behind it is fetched a line a turn of the innermost loop, not faster
-/// than it is computed with; the first tiles do it all, and those after
-/// them ask for one line over and over.
+/// Before the tiles of a product's panel: what lies behind it is fetched a line a step of the innermost loop, not faster
+/// than it is computed with; the first tiles do it all, and those after them ask for one line over and over.
 fn prefetch_panel(w: &mut Writer, level: &Level) {
     if !level.prefetch {
         return;
@@ -133,19 +132,27 @@ fn prefetch_tile(w: &mut Writer, level: &Level) {
     w.line("let by = if p.ahead && ahead < behind { 64 } else { 0 };");
 }
 
-/// In the innermost loop.
-fn prefetch(w: &mut Writer, level: &Level) {
+/// In the innermost loop, where a turn has so many steps.
+fn prefetch(w: &mut Writer, level: &Level, steps: usize) {
     if !level.prefetch {
         return;
     }
     w.line("v::prefetch(ahead.cast());");
-    w.line("ahead = ahead.wrapping_byte_add(by);");
+    for step in 1..steps {
+        w.line(format!("v::prefetch(ahead.wrapping_byte_add({step} * by).cast());"));
+    }
+    w.line(format!("ahead = ahead.wrapping_byte_add({steps} * by);"));
 }
 
 /// A row of A. Where whole registers of it are loaded, LLVM must not know how rows were found: else it steps or computes
 /// a pointer for each row in each turn, where one index serves all.
 fn opaque_row(opaque: bool, row: String) -> String {
     if opaque { format!("v::opaque({row})") } else { row }
+}
+
+/// The sum of a variable and a number.
+fn offset(variable: &str, by: usize) -> String {
+    if by == 0 { variable.into() } else { format!("{variable} + {by}") }
 }
 
 /// The comma-separated list of `f(i)`.

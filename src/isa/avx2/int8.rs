@@ -377,12 +377,12 @@ pub fn lookup(table: &Table, x: Bytes) -> Bytes {
     y
 }
 
-/// The same address, of which the compiler no longer knows what it has loaded from there before: it then loads again where
-/// keeping values in registers would spill them.
+/// The same address, of which the compiler no longer knows how it was found, nor what it has loaded from there before: it
+/// then loads again where keeping values in registers would spill them.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 #[allow(clippy::pointers_in_nomem_asm_block)] // which accesses nothing
-pub fn opaque(mut p: *const u8) -> *const u8 {
+pub fn opaque<T>(mut p: *const T) -> *const T {
     // SAFETY: no instruction at all.
     unsafe { core::arch::asm!("/* {} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) }
     p
