@@ -108,8 +108,8 @@ fn k_loop(w: &mut Writer, level: &Level, mr: usize, rows: usize, width: usize, s
                 w.line(format!("c{i}_{j} = v::dot(c{i}_{j}, x{i}, y);"));
             }
         }
-    } else if step > 1 && width == 2 && rows * 2 + 4 == level.registers && int8.spare == 1 {
-        tight_turn(w, int8, rows, register, step);
+    } else if step > 1 && width == 2 && int8.spare == 1 {
+        turn_of_two(w, int8, rows, register, step);
     } else if step == 1 || int8.a_step == 1 {
         for s in 0..step {
             for j in 0..width {
@@ -141,10 +141,10 @@ fn k_loop(w: &mut Writer, level: &Level, mr: usize, rows: usize, width: usize, s
     w.close();
 }
 
-/// `step` units of k by `vpmaddwd` and `vpaddd`, where sums of two columns, `y0`, `y1`, `x` and `t` are all registers: LLVM
-/// loads for the second unit before the first is done, and spills a sum for want of one. A row's second product takes the
-/// place of its operand.
-fn tight_turn(w: &mut Writer, int8: &Int8, rows: usize, register: usize, step: usize) {
+/// `step` units of k by `vpmaddwd` and `vpaddd`. In the highest tile sums of two columns, `y0`, `y1`, `x` and `t` are all
+/// registers: LLVM loads for the second unit before the first is done, and spills a sum for want of one. A row's second
+/// product takes the place of its operand.
+fn turn_of_two(w: &mut Writer, int8: &Int8, rows: usize, register: usize, step: usize) {
     w.open("unsafe");
     w.open_call("core::arch::asm!");
     for s in 0..step {
