@@ -82,13 +82,18 @@ pub(crate) fn run_parts(
     let memory = &memory;
     const BITS: usize = usize::BITS as usize;
     let begun = [const { AtomicUsize::new(0) }; MAX_PARTS / BITS];
-    // Each task looks in vain once into each part, so that no count passes `CHUNKS + MAX_PARTS`.
+    // Each task counts in vain at most once in each part, so that no count passes `CHUNKS + MAX_PARTS`.
     let taken = [const { AtomicU16::new(0) }; MAX_PARTS];
     let run = |i: usize| {
         let memory = memory.0.wrapping_add(i * words);
         for owner in (i..parts).chain(0..i) {
             let part = part(units, parts, owner);
-            while let next @ 0..CHUNKS = usize::from(taken[owner].fetch_add(1, Ordering::Relaxed)) {
+            // Read first: most parts are done when others look, and a write would take the line from whoever shares it.
+            while usize::from(taken[owner].load(Ordering::Relaxed)) < CHUNKS {
+                let next = usize::from(taken[owner].fetch_add(1, Ordering::Relaxed));
+                if next >= CHUNKS {
+                    break;
+                }
                 let Range { start, end } = chunk(part.len(), grain, next);
                 if start < end {
                     task(part.start + start..part.start + end, memory);
