@@ -144,8 +144,8 @@ fn prefetch(w: &mut Writer, level: &Level, steps: usize) {
     w.line(format!("ahead = ahead.wrapping_byte_add({steps} * by);"));
 }
 
-/// A row of A. Where whole registers of it are loaded, LLVM must not know how rows were found: else it steps or computes
-/// a pointer for each row in each turn, where one index serves all.
+/// A row of A. Where a turn takes several values of it, LLVM must not know how rows were found: else it steps or computes a
+/// pointer for each row in each turn, where one index serves all.
 fn opaque_row(opaque: bool, row: String) -> String {
     if opaque { format!("v::opaque({row})") } else { row }
 }
