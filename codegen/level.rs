@@ -142,6 +142,7 @@ const AVX512: Level = Level {
     lanes: 16,
     registers: 32,
     gemm: &[14, 14],
+    prefetch: true,
     int8: Int8 { gemm: &[14, 14], dw_pixels: &[7, 4, 1], dw_narrower: &["avx2"], ..PORTABLE.int8 },
     ..PORTABLE
 };

@@ -5,6 +5,7 @@ mod rows;
 
 use core::arch::x86_64::*;
 pub use int8::*;
+pub use super::avx2::prefetch;
 pub use rows::*;
 use seq_macro::seq;
 
