@@ -253,9 +253,10 @@ fn gemm_i8_args(kernels: &Kernels, o: &mut Operands, cols: usize, tiles: usize) 
 }
 
 fn depthwise_i8(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
+    let mut units = vec![0; 64 << 10];
     for dw in kernels.dw_i8 {
         let channels = CHANNELS / dw.channels() * dw.channels();
-        let args = |o: &mut Operands, taps| DwConvI8 {
+        let mut args = |o: &mut Operands, taps, outputs| DwConvI8 {
             rows: std::array::from_fn(|r| o.table[r * 100..].as_ptr().cast()),
             taps,
             width: PIXELS,
@@ -264,6 +265,9 @@ fn depthwise_i8(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
             w: o.b.as_ptr().cast(),
             out: o.out.as_mut_ptr().cast(),
             out_stride: channels,
+            outputs,
+            out_row_stride: PIXELS * channels,
+            units: units.as_mut_ptr(),
             sums: std::ptr::null_mut(),
             sums_stride: 0,
             zero_point: 3,
@@ -275,11 +279,12 @@ fn depthwise_i8(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
         for (k, s) in DW_SHAPES {
             for pixels in 0..dw.pixels.len() {
                 let Some(kernel) = dw.dwconv(k, s, pixels) else { continue };
-                bench.kernel(kernel, &args(o, k * k), Work::Ops(2 * PIXELS * channels * k * k));
+                let outputs = dw.outputs(k, s);
+                bench.kernel(kernel, &args(o, k * k, outputs), Work::Ops(2 * outputs * PIXELS * channels * k * k));
             }
         }
         let taps = 9usize.next_multiple_of(dw.int8.values());
-        bench.kernel(dw.dwconv_i8_taps[0], &args(o, taps), Work::Ops(2 * PIXELS * channels * 9));
+        bench.kernel(dw.dwconv_i8_taps[0], &args(o, taps, 1), Work::Ops(2 * PIXELS * channels * 9));
     }
 }
 

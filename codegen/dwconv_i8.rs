@@ -1,7 +1,7 @@
 //! Depthwise convolution of bytes, channels last: `out[x][c] = requantise(bias[c] + sum over taps of in[..][c] * w[tap][c])`.
 //!
 //! As in `dwconv_f32` the input is read through tables of pixel pointers; an entry outside the image points at zero
-//! points. A product adds up G neighbours in each lane, and the K rows of one column are the neighbours that all outputs
+//! points. A product adds up G neighbours in each lane, and rows of one column are the neighbours that all outputs
 //! share: they are interleaved once, and multiplied for each output that sees the column by the weights of its own.
 //! Channels come in blocks of R registers of i32, in the order in which interleaving leaves them: lane l of register r
 //! holds channel `(l / 4) * 4R + 4r + l % 4`, and narrowing four registers restores the order of the image.
@@ -18,7 +18,15 @@
 //!             words[o][h] = scale, round, narrow
 //!         narrow, clamp, store
 //! ```
-//! Packed weights of a block: biases, scales, then for each G rows and each kernel column R registers.
+//! Where units of four rows would mostly be filled up, two rows of outputs share them: the weights of the second are
+//! those of the first, S rows further down. What is interleaved is then kept in memory:
+//!
+//! ```text
+//! for each block of channels
+//!     for each input column: units[column] = interleave(each G rows)
+//!     for each of the two output rows, for each group: as above, q from there
+//! ```
+//! Packed weights of a block: biases, scales, then for each output row, each G rows and each kernel column R registers.
 
 use super::{Family, Kernel, dwconv_f32::SHAPES, kernel_head, level::Level, list, writer::Writer};
 
@@ -68,21 +76,31 @@ impl Block<'_> {
         }
     }
 
-    /// `q`: the rows at `at`, of which there may be fewer than a product takes.
-    fn interleave(&self, w: &mut Writer, half: usize, rows: usize, flip: &str, at: impl Fn(usize) -> String) {
-        let row = |i: usize| match (i < rows, self.part) {
-            (false, _) => "v::no_row()".into(),
-            (_, _) if flip.is_empty() => format!("v::load_row({})", at(i)),
-            (_, false) => format!("v::load_row_flipped({}, {flip})", at(i)),
-            (_, true) => format!("v::load_row_n({}, p.channels, {flip})", at(i)),
-        };
+    /// The row at `at`.
+    fn row(&self, at: &str, flip: &str) -> String {
+        match self.part {
+            _ if flip.is_empty() => format!("v::load_row({at})"),
+            false => format!("v::load_row_flipped({at}, {flip})"),
+            true => format!("v::load_row_n({at}, p.channels, {flip})"),
+        }
+    }
+
+    /// `q`: the units of `rows`, of which there may be fewer than a product takes.
+    fn interleave(&self, w: &mut Writer, half: usize, rows: usize, row: impl Fn(usize) -> String) {
+        let row = |i: usize| if i < rows { row(i) } else { "v::no_row()".into() };
         w.line(format!("let q = unsafe {{ v::interleave::<{half}>([{}]) }};", list(0..self.g, row)));
     }
 
-    fn dots(&self, w: &mut Writer, half: usize, o: usize, weights: &str) {
+    /// Byte `at` of the block, in the i-th register of a half.
+    fn register(&self, half: usize, i: usize, at: usize) -> usize {
+        at + (2 * half + i) * self.level.lanes * self.level.int8.unit
+    }
+
+    /// `q` by the weights at `at`.
+    fn dots(&self, w: &mut Writer, half: usize, o: usize, at: usize) {
         for i in 0..2 {
-            let at = format!("{weights} + {}", (2 * half + i) * self.level.lanes * self.level.int8.unit);
-            w.line(format!("y{o}_{i} = v::dot(y{o}_{i}, q[{i}], unsafe {{ v::load_unit(w.add({at})) }});"));
+            let at = self.register(half, i, at);
+            w.line(format!("y{o}_{i} = v::dot(y{o}_{i}, q[{i}], unsafe {{ v::load_unit(weights.add({at})) }});"));
         }
     }
 
@@ -129,55 +147,133 @@ impl Block<'_> {
     }
 }
 
+/// Output rows that share units: two where units of four rows suffice for both as well as for one.
+fn outputs(k: usize, s: usize, g: usize) -> usize {
+    if g == 4 && (k + s).div_ceil(g) == k.div_ceil(g) { 2 } else { 1 }
+}
+
 fn emit(w: &mut Writer, level: &Level, k: usize, s: usize, pixels: usize) -> Kernel {
     let int8 = &level.int8;
     let (r, g) = (int8.dw_registers, int8.unit / int8.element);
     let block = Block { level, r, g, part: false };
+    let shape = Shape { k, s, pixels, outputs: outputs(k, s, g), units: k.div_ceil(g) };
     let channels = block.channels();
     let what = format!("Depthwise {k}x{k}, stride {s}, {pixels} output pixels by {channels} channels a step");
     // Beside them the weights of a row, if there is room; else they are loaded for each use.
     let used_registers = pixels * (2 + r / 2 - 1) + 3 + int8.spare;
     let kernel = kernel_head(w, level, &format!("dwconv_i8_k{k}s{s}x{pixels}"), "DwConvI8", &what, used_registers);
+    let load_weights = used_registers + 2 * k > level.registers + level.registers / 16;
     w.line("let output = v::output(p.zero_point, p.min, p.max, p.flip);");
-    w.open(format!("for group in 0..p.width.div_ceil({pixels})"));
-    w.line(format!("let x = (group * {pixels}).min(p.width - {pixels});"));
-    let len = block.head() + k.div_ceil(g) * k * block.weight();
-    per_block(w, &block, len, |w, block| {
-        for half in 0..block.halves() {
-            if half > 0 {
-                // Rows are loaded anew: kept from the first half they would be spilled.
-                w.line("let c = core::hint::black_box(c);");
-            }
-            block.begin(w, half, pixels);
-            let (full, rest) = (k / g, k % g);
-            for (range, rows) in [(0..full, g), (full..full + usize::from(rest > 0), rest)] {
-                if range.is_empty() {
-                    continue;
-                }
-                w.open(format!("for rows in {}..{}", range.start, range.end));
-                for i in 0..rows {
-                    w.line(format!("let t{i} = unsafe {{ p.rows[rows * {g} + {i}].add(x * {s}) }};"));
-                }
-                w.line(format!("let w = unsafe {{ w.add({} + rows * {}) }};", block.head(), k * block.weight()));
-                for j in 0..(pixels - 1) * s + k {
-                    let used: Vec<_> = (0..pixels).filter(|o| (o * s..o * s + k).contains(&j)).collect();
-                    if used_registers + 2 * k > level.registers + level.registers / 16 {
-                        w.line("let w = v::opaque(w);");
-                    }
-                    block.interleave(w, half, rows, "", |i| format!("(*t{i}.add({j})).add(c)"));
-                    for o in used {
-                        block.dots(w, half, o, &((j - o * s) * block.weight()).to_string());
-                    }
-                }
-                w.close();
-            }
-            block.end(w, half, pixels);
-        }
-        block.store(w, pixels);
-    });
-    w.close();
+    let weights = shape.units * k * block.weight();
+    let len = block.head() + shape.outputs * weights;
+    let open_groups = |w: &mut Writer| {
+        w.open(format!("for group in 0..p.width.div_ceil({pixels})"));
+        w.line(format!("let x = (group * {pixels}).min(p.width - {pixels});"));
+    };
+    if shape.outputs == 1 {
+        open_groups(w);
+        per_block(w, &block, len, |w, block| {
+            w.line(format!("let weights = unsafe {{ w.add({}) }};", block.head()));
+            emit_group(w, block, &shape, load_weights);
+        });
+        w.close();
+    } else {
+        per_block(w, &block, len, |w, block| {
+            emit_units(w, block, &shape);
+            w.open("for row in 0..p.outputs");
+            w.line(format!("let weights = unsafe {{ w.add({} + row * {weights}) }};", block.head()));
+            w.line("let out = out.wrapping_add(row * p.out_row_stride);");
+            open_groups(w);
+            emit_group(w, block, &shape, load_weights);
+            w.close();
+            w.close();
+        });
+    }
     w.close();
     kernel
+}
+
+struct Shape {
+    k: usize,
+    s: usize,
+    pixels: usize,
+    outputs: usize,
+    /// Units of a column.
+    units: usize,
+}
+
+/// The units of all columns, for both output rows.
+fn emit_units(w: &mut Writer, block: &Block<'_>, shape: &Shape) {
+    let rows = shape.k + (shape.outputs - 1) * shape.s;
+    let column = shape.units * block.weight();
+    w.open(format!("for column in 0..(p.width - 1) * {} + {}", shape.s, shape.k));
+    w.line(format!("let to = unsafe {{ p.units.add(column * {column}) }};"));
+    for (unit, first) in (0..rows).step_by(block.g).enumerate() {
+        let rows = block.g.min(rows - first);
+        // Once for all halves: what is stored between them could, for all that LLVM knows, change them.
+        for i in 0..rows {
+            let row = block.row(&format!("(*p.rows[{}].add(column)).add(c)", first + i), "");
+            w.line(format!("let r{i} = unsafe {{ {row} }};"));
+        }
+        let row = |i: usize| if i < rows { format!("r{i}") } else { "v::no_row()".into() };
+        for half in 0..block.halves() {
+            w.line(format!("let q = v::interleave::<{half}>([{}]);", list(0..block.g, row)));
+            for i in 0..2 {
+                let at = block.register(half, i, unit * block.weight());
+                w.line(format!("unsafe {{ v::store_unit(to.add({at}), q[{i}]) }};"));
+            }
+        }
+    }
+    w.close();
+}
+
+/// A block of channels of the outputs from `x` on.
+fn emit_group(w: &mut Writer, block: &Block<'_>, shape: &Shape, load_weights: bool) {
+    let &Shape { k, s, pixels, outputs, units } = shape;
+    let (g, shared) = (block.g, outputs > 1);
+    w.line("let out = out.wrapping_add(x * p.out_stride);");
+    for half in 0..block.halves() {
+        if half > 0 && !shared {
+            // Rows are loaded anew: kept from the first half they would be spilled.
+            w.line("let c = core::hint::black_box(c);");
+        }
+        block.begin(w, half, pixels);
+        let (full, rest) = if shared { (units, 0) } else { (k / g, k % g) };
+        for (range, rows) in [(0..full, g), (full..full + usize::from(rest > 0), rest)] {
+            if range.is_empty() {
+                continue;
+            }
+            w.open(format!("for unit in {}..{}", range.start, range.end));
+            w.line(format!("let weights = unsafe {{ weights.add(unit * {}) }};", k * block.weight()));
+            if shared {
+                let [x, unit] = [s * units * block.weight(), block.weight()];
+                w.line(format!("let first = unsafe {{ p.units.add(x * {x} + unit * {unit}) }};"));
+            } else {
+                for i in 0..rows {
+                    w.line(format!("let t{i} = unsafe {{ p.rows[unit * {g} + {i}].add(x * {s}) }};"));
+                }
+            }
+            for j in 0..(pixels - 1) * s + k {
+                let used: Vec<_> = (0..pixels).filter(|o| (o * s..o * s + k).contains(&j)).collect();
+                if load_weights {
+                    w.line("let weights = v::opaque(weights);");
+                }
+                if shared {
+                    let at = |i: usize| block.register(half, i, j * units * block.weight());
+                    let unit = |i: usize| format!("v::load_unit(first.add({}))", at(i));
+                    w.line(format!("let q = unsafe {{ [{}] }};", list(0..2, unit)));
+                } else {
+                    block.interleave(w, half, rows, |i| block.row(&format!("(*t{i}.add({j})).add(c)"), ""));
+                }
+                for o in used {
+                    block.dots(w, half, o, (j - o * s) * block.weight());
+                }
+            }
+            w.close();
+        }
+        block.end(w, half, pixels);
+    }
+    block.store(w, pixels);
 }
 
 /// Any taps: `p.rows[0]` holds for each output pixel `taps` pixel pointers, a multiple of G.
@@ -200,11 +296,14 @@ pub fn emit_taps(w: &mut Writer, level: &Level) -> Family {
             w.close_open("else");
         }
         per_block(w, &Block { part, ..block }, &len, |w, block| {
+            w.line("let out = out.wrapping_add(x * p.out_stride);");
             for half in 0..block.halves() {
                 block.begin(w, half, 1);
                 w.open(format!("for rows in 0..p.taps / {g}"));
-                block.interleave(w, half, g, "p.flip_in", |i| format!("(*t.add(rows * {g} + {i})).add(c)"));
-                block.dots(w, half, 0, &format!("{} + rows * {}", block.head(), block.weight()));
+                let row = |i: usize| block.row(&format!("(*t.add(rows * {g} + {i})).add(c)"), "p.flip_in");
+                block.interleave(w, half, g, row);
+                w.line(format!("let weights = unsafe {{ w.add({} + rows * {}) }};", block.head(), block.weight()));
+                block.dots(w, half, 0, 0);
                 w.close();
                 for i in 0..2 {
                     let at = (2 * half + i) * level.lanes;
@@ -234,7 +333,7 @@ fn per_block(w: &mut Writer, block: &Block<'_>, len: impl ToString, body: impl F
     w.line(format!("let first = (block * {channels}).min(p.channels.saturating_sub({channels}));"));
     w.line("let c = p.offset + first;");
     w.line(format!("let w = unsafe {{ p.w.add(block * ({len})) }};"));
-    w.line("let out = p.out.wrapping_add(x * p.out_stride + first);");
+    w.line("let out = p.out.wrapping_add(first);");
     body(w, block);
     w.close();
 }

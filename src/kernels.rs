@@ -141,6 +141,18 @@ impl DwI8 {
         self.channels() * (8 + products * self.int8.unit)
     }
 
+    /// Output rows that the kernels for `k`x`k` taps at `stride` compute at a time: two where units of four rows suffice for
+    /// both as well as for one.
+    pub fn outputs(&self, k: usize, stride: usize) -> usize {
+        let units = |rows: usize| rows.div_ceil(self.int8.values());
+        if self.int8.values() == 4 && units(k + stride) == units(k) { 2 } else { 1 }
+    }
+
+    /// Bytes of the units of a column of `k` rows.
+    pub fn column_len(&self, k: usize) -> usize {
+        k.div_ceil(self.int8.values()) * self.channels() * self.int8.unit
+    }
+
     /// The kernel for `k`x`k` taps at `stride` and the `pixels`-th of `pixels`.
     pub fn dwconv(&self, k: usize, stride: usize, pixels: usize) -> Option<Kernel<DwConvI8>> {
         let shape = DW_SHAPES.iter().position(|&s| s == (k, stride))?;
@@ -188,8 +200,8 @@ pub const INTERLEAVED: [usize; 4] = [2, 3, 4, 8];
 pub const AMX_ROWS: usize = 32;
 /// Bytes of k that a product on tile registers takes at a time.
 pub const AMX_K: usize = 64;
-/// The most rows of a depthwise kernel.
-pub const DW_ROWS: usize = 7;
+/// The most rows that a depthwise kernel reads.
+pub const DW_ROWS: usize = 8;
 
 impl Kernels {
     /// Columns of a full panel.

@@ -117,6 +117,8 @@ fn layers_of_networks_are_the_reference() {
         (depthwise(512, 3, 2), 14, 5),  // v1
         (depthwise(1024, 3, 1), 7, 4),  // v1
         (depthwise(512, 7, 2), 9, 5),
+        (depthwise(80, 3, 1), 149, 9), // of bytes in segments, the last row alone
+        (depthwise(80, 5, 2), 149, 9),
         (same(160, 320, 1, 1), 7, 4),            // v2
         (same(96, 576, 1, 1), 14, 3),            // v2
         (depthwise(88, 7, 1), 14, 7),            // MnasNet's and NASNet's 7x7
@@ -130,7 +132,9 @@ fn layers_of_networks_are_the_reference() {
         let out = geometry.output_size(size, size).expect("an output");
         for odd in [false, true] {
             let n = if size < 10 { 2 } else { 1 };
-            conv_of(&mut Rng::new(i as u64), Place::Heap, &geometry, [n, size, size], out, odd);
+            let rng = &mut Rng::new(i as u64);
+            conv_of(rng, Place::Heap, &geometry, [n, size, size], out, odd);
+            int8_cases::conv_of(rng, Place::Heap, &geometry, [n, size, size], out, odd);
         }
     }
     let [cin, cout] = if slow { [64, 300] } else { [1280, 1000] };

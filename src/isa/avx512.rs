@@ -3,9 +3,9 @@
 mod int8;
 mod rows;
 
+pub use super::avx2::prefetch;
 use core::arch::x86_64::*;
 pub use int8::*;
-pub use super::avx2::prefetch;
 pub use rows::*;
 use seq_macro::seq;
 

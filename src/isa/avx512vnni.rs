@@ -42,3 +42,11 @@ pub fn interleave<const H: usize>(r: [__m512i; 4]) -> [Units; 2] {
     };
     [_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b)]
 }
+
+/// What `interleave` returned.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+pub unsafe fn store_unit(p: *mut u8, x: Units) {
+    // SAFETY: sixteen units of four bytes, by the contract of the kernel's argument.
+    unsafe { _mm512_storeu_si512(p.cast(), x) }
+}

@@ -2,7 +2,7 @@
 
 pub use super::{
     avx2::*,
-    rows256::{interleave, load_row, load_row_flipped},
+    rows256::{interleave, load_row, load_row_flipped, store_unit},
 };
 use core::arch::x86_64::*;
 

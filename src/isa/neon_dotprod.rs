@@ -85,3 +85,11 @@ pub fn interleave<const H: usize>(r: [int8x16_t; 4]) -> [Units; 2] {
     };
     [vreinterpretq_s8_s16(vzip1q_s16(a, b)), vreinterpretq_s8_s16(vzip2q_s16(a, b))]
 }
+
+/// What `interleave` returned.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub unsafe fn store_unit(p: *mut u8, x: Units) {
+    // SAFETY: four units of four bytes, by the contract of the kernel's argument.
+    unsafe { vst1q_s8(p.cast(), x) }
+}

@@ -25,3 +25,11 @@ pub fn interleave<const H: usize>(r: [__m256i; 4]) -> [__m256i; 2] {
     };
     [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)]
 }
+
+/// What `interleave` returned.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn store_unit(p: *mut u8, x: __m256i) {
+    // SAFETY: eight units of four bytes, by the contract of the kernel's argument.
+    unsafe { _mm256_storeu_si256(p.cast(), x) }
+}

@@ -57,19 +57,23 @@ pub struct GemmI8 {
     pub flip: u8,
 }
 
-/// One row of output pixels of a depthwise convolution of bytes.
+/// A row of output pixels of a depthwise convolution of bytes, or as many as [`super::DwI8::outputs`], one below the other.
 ///
 /// # Contract
-/// - K x K kernels of `pixels` output pixels: `width >= pixels`; each of the first K of `rows` points at
-///   `(width - 1) * S + K` pixel pointers. Kernels for any taps: `rows[0]` points at `width * taps` pixel pointers, output
-///   pixel by output pixel; `taps` is a multiple of the values of a unit.
+/// - K x K kernels of `pixels` output pixels: `width >= pixels`; `outputs` is at least 1 and at most what a kernel computes
+///   at a time; each of the first K of `rows`, and of S more where that is two, points at `(width - 1) * S + K` pixel
+///   pointers. Where it is two, `units` is valid for writes of [`super::DwI8::column_len`] bytes for each of those
+///   columns, and nobody else touches them.
+/// - Kernels for any taps: `rows[0]` points at `width * taps` pixel pointers, output pixel by output pixel; `taps` is a
+///   multiple of the values of a unit; `outputs` is 1.
 /// - Each pixel pointer plus `offset` is valid for reads of `channels` bytes; but kernels of a shape read a whole block
 ///   where there are fewer.
 /// - `w` is valid for reads of the packed weights ([`super::DwI8::block_len`]) of each block of channels, the last of
 ///   which ends with the last channel, unless there are fewer than a block. No scaled sum leaves
 ///   i32, or `sums` is not null.
-/// - `out + x * out_stride`, or where `sums` is not null `sums + x * sums_stride`, is for each x below `width` valid for
-///   writes of `channels` values and overlaps nothing that is read. Only kernels for any taps leave sums.
+/// - `out + row * out_row_stride + x * out_stride`, or where `sums` is not null `sums + x * sums_stride`, is for each row
+///   below `outputs` and each x below `width` valid for writes of `channels` values and overlaps nothing that is read.
+///   Only kernels for any taps leave sums.
 #[derive(Debug)]
 pub struct DwConvI8 {
     /// Tables of pixel pointers.
@@ -88,6 +92,12 @@ pub struct DwConvI8 {
     pub out: *mut u8,
     /// Values from an output pixel to the next.
     pub out_stride: usize,
+    /// Output rows.
+    pub outputs: usize,
+    /// Values from an output row to the next.
+    pub out_row_stride: usize,
+    /// Memory for units.
+    pub units: *mut u8,
     /// Null, or where sums go in place of bytes.
     pub sums: *mut i32,
     /// Values from a pixel's sums to the next.

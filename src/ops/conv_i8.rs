@@ -251,7 +251,7 @@ impl ConvI8 {
     }
 
     /// # Safety
-    /// As `Depthwise::run_row`, for `rows`, in `memory` behind the sums; `fresh` is the first of them.
+    /// As `Depthwise::run_rows`, for `rows`, in `memory` behind the sums; `fresh` is the first of them.
     unsafe fn run_depthwise(
         &self,
         depthwise: &Depthwise,
@@ -262,23 +262,27 @@ impl ConvI8 {
     ) {
         let Images { placed, x, y, residual, .. } = images;
         let sums = if self.leaves_sums(residual.is_some()) { memory.cast::<i32>() } else { core::ptr::null_mut() };
-        for row in rows.clone() {
-            let pixels = row * placed.ow..(row + 1) * placed.ow;
+        let tables = memory.wrapping_add(self.sums_words(y.c, placed.ow));
+        let mut row = rows.start;
+        while row < rows.end {
+            let outputs = depthwise.outputs().min(rows.end - row).min(placed.oh - row % placed.oh);
+            let pixels = row * placed.ow..(row + outputs) * placed.ow;
             let to = To {
                 out: y.pixel(pixels.start),
                 out_stride: y.pixel_stride,
+                out_row_stride: y.pixel_stride * placed.ow,
                 sums,
                 sums_stride: y.c,
                 output: self.requantizer.output(),
             };
-            let tables = memory.wrapping_add(self.sums_words(y.c, placed.ow));
             // SAFETY: as promised by the caller.
             unsafe {
-                depthwise.run_row(x, placed, row, fresh && row == rows.start, &to, tables);
+                depthwise.run_rows(x, placed, row, outputs, fresh && row == rows.start, &to, tables);
                 if !sums.is_null() {
                     self.finish(sums, y, residual.as_ref(), pixels, 0..y.c);
                 }
             }
+            row += outputs;
         }
     }
 }
@@ -377,7 +381,7 @@ impl<T: Quantized> ConvPath<T> for ConvI8 {
     fn run(&self, images: &Images<'_, T>, units: usize, scratch: &mut Scratch<'_>, parallel: &dyn Parallel) {
         let images = &images.bytes();
         match &self.path {
-            Path::Depthwise(depthwise) => run_parts(parallel, units, 1, scratch, |rows, memory| {
+            Path::Depthwise(depthwise) => run_parts(parallel, units, depthwise.outputs(), scratch, |rows, memory| {
                 // SAFETY: shapes and overlap were checked, and each task has its rows and its memory.
                 unsafe { self.run_depthwise(depthwise, images, rows, true, memory) }
             }),

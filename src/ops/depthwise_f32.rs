@@ -70,7 +70,7 @@ impl Depthwise {
         let Some((k, stride)) = self.shape() else { return placed.ow.checked_mul(self.geometry.taps()) };
         // Any view may turn out to alias.
         let copied = if self.chunk(0) == CHUNK { placed.w.checked_mul(k * CHUNK / 2)? } else { 0 };
-        Ring::<f32>::words(placed, k, stride)?.checked_add(copied)
+        Ring::<f32>::words(placed, k, stride, 1)?.checked_add(copied)
     }
 
     /// Which of the level's pixel counts takes the fewest steps for a row of `width` outputs, where the last step may
@@ -158,8 +158,8 @@ impl Depthwise {
         zeros: *const f32,
         memory: *mut u64,
     ) -> [*const *const f32; DW_ROWS] {
-        let ring = Ring { placed, k, stride, zeros, memory };
-        let tables = Ring::<f32>::words(placed, k, stride).unwrap_or(0);
+        let ring = Ring { placed, k, stride, outputs: 1, zeros, memory };
+        let tables = Ring::<f32>::words(placed, k, stride, 1).unwrap_or(0);
         let copies: *mut f32 = memory.wrapping_add(tables).cast();
         let n = row / placed.oh;
         let pixels = |iy: usize| {
@@ -175,7 +175,7 @@ impl Depthwise {
             copy
         };
         // SAFETY: the memory has room for the tables.
-        unsafe { ring.rows(row, fresh, pixels) }
+        unsafe { ring.rows(row, 1, fresh, pixels) }
     }
 
     /// The table of a row for the kernel for any taps.

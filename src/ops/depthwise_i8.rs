@@ -1,6 +1,6 @@
 //! Depthwise convolution of bytes: a row of outputs at a time, channels in blocks of one of the widths that the level has.
 
-use super::{bytes::copy_runs, ring::Ring, taps::Taps};
+use super::{bytes::copy_runs, part, ring::Ring, taps::Taps};
 use crate::{
     ConvGeometry, Error,
     geometry::Placed,
@@ -22,16 +22,22 @@ pub(crate) struct Depthwise {
     sums: bool,
 }
 
-/// Where the output of a row goes.
+/// Where the output of rows goes.
 #[derive(Clone, Copy)]
 pub(crate) struct To {
     pub out: *mut u8,
     pub out_stride: usize,
+    pub out_row_stride: usize,
     /// Null, or where sums go in place of bytes.
     pub sums: *mut i32,
     pub sums_stride: usize,
     pub output: Output,
 }
+
+/// Bytes of the units of a segment of a row: they stay in L1 beside the rows that they are made of.
+const SEGMENT: usize = 16 << 10;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 impl Depthwise {
     /// Without weights. `flip_in` is what differs between the input's bytes and what the level multiplies, `sums` whether
@@ -56,14 +62,16 @@ impl Depthwise {
         let (dw, geometry, shape) = (self.dw, &self.geometry, self.shape());
         let (g, block, cin) = (dw.int8.values(), dw.channels(), geometry.cin);
         let (taps, [kh, kw]) = (geometry.taps(), geometry.window.kernel);
-        let (products, len) = (self.products(), self.block_len());
+        let (products, len, units) = (self.products(), self.block_len(), kh.div_ceil(g));
         let mut packed = Packing::new(self.packed_len());
         for i in 0..cin.div_ceil(block) {
             let start = (i * block).min(cin.saturating_sub(block));
             let weight = |product: usize, row: usize, channel: usize| {
-                let tap = if shape.is_some() {
-                    let ky = product / kw * g + row;
-                    (ky < kh).then_some(ky * kw + product % kw)
+                let tap = if let Some((_, stride)) = shape {
+                    // The units of an output row below the first begin as many rows above its window.
+                    let (output, product) = (product / (units * kw), product % (units * kw));
+                    let ky = (product / kw * g + row).checked_sub(output * stride);
+                    ky.filter(|&ky| ky < kh).map(|ky| ky * kw + product % kw)
                 } else {
                     Some(product * g + row).filter(|&tap| tap < taps)
                 };
@@ -84,10 +92,16 @@ impl Depthwise {
         self.flip_in = 0;
     }
 
-    /// Products of a block of channels: for kernels of their own G rows of a column, or else any G taps.
+    /// Products of a block of channels: for kernels of a shape of each G rows of a column, for each output row that they
+    /// compute at a time, or else of any G taps.
     fn products(&self) -> usize {
         let ([kh, kw], g) = (self.geometry.window.kernel, self.dw.int8.values());
-        if self.shape().is_some() { kh.div_ceil(g) * kw } else { self.padded_taps() / g }
+        if self.shape().is_some() { self.outputs() * kh.div_ceil(g) * kw } else { self.padded_taps() / g }
+    }
+
+    /// Output rows that are computed at a time.
+    pub fn outputs(&self) -> usize {
+        self.shape().map_or(1, |(k, stride)| self.dw.outputs(k, stride))
     }
 
     /// Bytes of the weights of a block.
@@ -105,15 +119,24 @@ impl Depthwise {
         self.geometry.taps().next_multiple_of(self.dw.int8.values())
     }
 
-    /// Words of memory that a task needs.
+    /// Words of memory that a task needs: tables, units on lines, copies.
     pub fn words(&self, placed: &Placed) -> Option<usize> {
-        match self.shape() {
-            Some((k, stride)) => {
-                let copies = if self.copies() { placed.w.checked_mul(k * self.pitch())? } else { 0 };
-                Ring::<u8>::words(placed, k, stride)?.checked_add(copies.div_ceil(size_of::<u64>()))
-            }
-            None => placed.ow.checked_mul(self.padded_taps()),
-        }
+        let Some((k, stride)) = self.shape() else { return placed.ow.checked_mul(self.padded_taps()) };
+        let copies = if self.copies() { placed.w.checked_mul(self.rows() * self.pitch())? } else { 0 };
+        let tables = Ring::<u8>::words(placed, k, stride, self.outputs())?;
+        tables.checked_add(self.units_words(placed)?)?.checked_add(copies.div_ceil(size_of::<u64>()))
+    }
+
+    /// Words of the units of a segment.
+    fn units_words(&self, placed: &Placed) -> Option<usize> {
+        let (Some((k, stride)), 2..) = (self.shape(), self.outputs()) else { return Some(0) };
+        let columns = (placed.ow.div_ceil(self.segments(placed.ow)) - 1) * stride + k;
+        Some((columns.checked_mul(self.dw.column_len(k))?.checked_add(LINE)?).div_ceil(size_of::<u64>()))
+    }
+
+    /// Rows that kernels of a shape read.
+    fn rows(&self) -> usize {
+        self.shape().map_or(0, |(k, stride)| k + (self.outputs() - 1) * stride)
     }
 
     /// Bytes from a copied pixel to the next: at least a block, which kernels of a shape read whole.
@@ -124,6 +147,16 @@ impl Depthwise {
     /// Whether rows may have to be copied: flipped, or less than a block.
     fn copies(&self) -> bool {
         self.flip_in != 0 || self.pitch() > self.geometry.cin
+    }
+
+    /// Segments of a row of `width` outputs.
+    fn segments(&self, width: usize) -> usize {
+        match self.shape() {
+            Some((k, stride)) if self.outputs() > 1 => {
+                width.saturating_mul(stride * self.dw.column_len(k)).div_ceil(SEGMENT).min(width)
+            }
+            _ => 1,
+        }
     }
 
     /// Kernel size and stride with a kernel of their own, unless it is to leave sums.
@@ -147,39 +180,54 @@ impl Depthwise {
         own.unwrap_or(self.dw.dwconv_i8_taps[0])
     }
 
+    /// The kernel for rows of `width` outputs, or rather their segments.
     pub fn kernel_name(&self, width: usize) -> &'static str {
-        self.kernel(width).name
+        self.kernel(width.div_ceil(self.segments(width))).name
     }
 
-    /// Computes output row `row`, counted over the batch; see `Ring::rows`.
+    /// Computes `outputs` output rows from `row` on, counted over the batch, of one image; see `Ring::rows`.
     ///
     /// # Safety
-    /// The image is the one that `placed` was made for, nobody else touches this row of the output, and `memory` has the
-    /// [`Depthwise::words`].
-    pub unsafe fn run_row(&self, x: &Raw<u8>, placed: &Placed, row: usize, fresh: bool, to: &To, memory: *mut u64) {
+    /// The image is the one that `placed` was made for, nobody else touches these rows of the output, there are no more of
+    /// them than [`Depthwise::outputs`], and `memory` has the [`Depthwise::words`].
+    #[allow(clippy::too_many_arguments)]
+    pub unsafe fn run_rows(
+        &self,
+        x: &Raw<u8>,
+        placed: &Placed,
+        row: usize,
+        outputs: usize,
+        fresh: bool,
+        to: &To,
+        memory: *mut u64,
+    ) {
         // SAFETY: as promised by the caller.
         let zeros = unsafe { x.outside(self.zeros.as_ptr::<u8>(), fresh) };
         let n = row / placed.oh;
-        let taps = self.padded_taps();
         let shape = self.shape();
+        let taps = self.padded_taps();
         // SAFETY: the memory has room, as promised by the caller.
-        let rows = unsafe {
+        let (rows, units) = unsafe {
             match shape {
                 Some((k, stride)) => {
-                    let ring = Ring { placed, k, stride, zeros, memory };
-                    let copies = memory.wrapping_add(Ring::<u8>::words(placed, k, stride).unwrap_or(0)).cast::<u8>();
-                    ring.rows(row, fresh, |iy| {
+                    let ring = Ring { placed, k, stride, outputs: self.outputs(), zeros, memory };
+                    let tables = Ring::<u8>::words(placed, k, stride, self.outputs()).unwrap_or(0);
+                    let units = memory.wrapping_add(tables);
+                    let copies = units.wrapping_add(self.units_words(placed).unwrap_or(0)).cast::<u8>();
+                    let units: *mut u8 = units.cast();
+                    let tables = ring.rows(row, outputs, fresh, |iy| {
                         let row = n * placed.h + iy;
                         let pixels = Raw { ptr: x.row(row), ..*x };
                         if self.flip_in == 0 && x.holds(row, self.dw.channels()) {
                             return pixels;
                         }
-                        let ptr = copies.wrapping_add(iy % k * placed.w * self.pitch());
+                        let ptr = copies.wrapping_add(iy % self.rows() * placed.w * self.pitch());
                         let copy = Raw { ptr, pixel_stride: self.pitch(), ..pixels };
                         // The pixels of the row, and the copy's room for them.
                         copy_runs((pixels.ptr, x.pixel_stride), (ptr, self.pitch()), x.c, placed.w, self.flip_in);
                         copy
-                    })
+                    });
+                    (tables, units.wrapping_add(units.align_offset(LINE)))
                 }
                 None => {
                     let table: *mut *const u8 = memory.cast();
@@ -191,25 +239,30 @@ impl Depthwise {
                     lookup.fill([n, row % placed.oh], 0..placed.ow, table, &mut core::ptr::null_mut());
                     let mut rows = [core::ptr::null(); DW_ROWS];
                     rows[0] = table.cast_const();
-                    rows
+                    (rows, core::ptr::null_mut())
                 }
             }
         };
         let Output { zero_point, min, max, flip } = to.output;
-        let kernel = self.kernel(placed.ow);
-        for block in 0..x.blocks.count {
+        let segments = self.segments(placed.ow);
+        for (block, segment) in (0..x.blocks.count).flat_map(|block| (0..segments).map(move |i| (block, i))) {
             let channels = x.block_channels(block);
             let first = channels.start;
+            let columns = part(placed.ow, segments, segment);
+            let to_sums = columns.start * to.sums_stride + first;
             let args = DwConvI8 {
-                rows,
+                rows: rows.map(|table| table.wrapping_add(columns.start * shape.map_or(taps, |(_, stride)| stride))),
                 taps,
-                width: placed.ow,
+                width: columns.len(),
                 offset: block * x.blocks.stride,
                 channels: channels.len(),
                 w: self.packed.as_ptr::<u8>().wrapping_add(first / self.dw.channels() * self.block_len()),
-                out: to.out.wrapping_add(first),
+                out: to.out.wrapping_add(columns.start * to.out_stride + first),
                 out_stride: to.out_stride,
-                sums: if to.sums.is_null() { to.sums } else { to.sums.wrapping_add(first) },
+                outputs,
+                out_row_stride: to.out_row_stride,
+                units,
+                sums: if to.sums.is_null() { to.sums } else { to.sums.wrapping_add(to_sums) },
                 sums_stride: to.sums_stride,
                 zero_point,
                 min,
@@ -217,8 +270,8 @@ impl Depthwise {
                 flip_in: self.flip_in,
                 flip,
             };
-            // SAFETY: the contract of `DwConvI8`: `kernel` chose no more pixels than the width.
-            unsafe { kernel.run(&args) }
+            // SAFETY: the contract of `DwConvI8`: `kernel` chooses no more pixels than the width.
+            unsafe { self.kernel(columns.len()).run(&args) }
         }
     }
 }

@@ -7,6 +7,8 @@ pub(crate) struct Ring<'a, T> {
     pub placed: &'a Placed,
     pub k: usize,
     pub stride: usize,
+    /// Output rows for which tables may be asked at a time.
+    pub outputs: usize,
     /// What an entry outside the image points at.
     pub zeros: *const T,
     /// Room for [`Ring::words`].
@@ -19,39 +21,42 @@ impl<T> Ring<'_, T> {
         (placed.ow - 1) * stride + placed.window[1]
     }
 
-    /// Words of memory: a table for each kernel row, and one of zeros.
-    pub fn words(placed: &Placed, k: usize, stride: usize) -> Option<usize> {
-        Self::columns(placed, stride).checked_mul(k + 1)
+    /// Words of memory: a table for each row that the kernel reads, and one of zeros.
+    pub fn words(placed: &Placed, k: usize, stride: usize, outputs: usize) -> Option<usize> {
+        Self::columns(placed, stride).checked_mul(k + (outputs - 1) * stride + 1)
     }
 
-    /// The tables for output row `row`, counted over the batch. Unless it is `fresh`, those for the row before it are
-    /// there. `pixels(iy)` is an image whose first pixels are those of the image's row `iy`.
+    /// The tables for `outputs` output rows from `row` on, counted over the batch, of one image. Unless they are `fresh`,
+    /// those for the row before are there. `pixels(iy)` is an image whose first pixels are those of the image's row `iy`.
+    /// Tables that only more outputs would need are of zeros.
     ///
     /// # Safety
     /// The memory has room, and nobody else uses it.
     pub unsafe fn rows(
         &self,
         row: usize,
+        outputs: usize,
         fresh: bool,
         mut pixels: impl FnMut(usize) -> Raw<T>,
     ) -> [*const *const T; DW_ROWS] {
-        let (placed, k) = (self.placed, self.k);
+        let (placed, k, slots) = (self.placed, self.k, self.k + (self.outputs - 1) * self.stride);
         let columns = Self::columns(placed, self.stride);
         let oy = row % placed.oh;
         let [top, left, ..] = placed.padding;
         let table: *mut *const T = self.memory.cast();
-        let zeros = table.wrapping_add(k * columns);
+        let zeros = table.wrapping_add(slots * columns);
         if fresh {
             // SAFETY: the last table of the ring.
             unsafe { self.fill_zeros(zeros, columns) };
         }
         let mut rows = [core::ptr::null(); DW_ROWS];
-        for (r, table_of_row) in rows.iter_mut().enumerate().take(k) {
-            let Some(iy) = (oy * self.stride + r).checked_sub(top).filter(|&iy| iy < placed.h) else {
+        for (r, table_of_row) in rows.iter_mut().enumerate().take(slots) {
+            let needed = r < k + (outputs - 1) * self.stride;
+            let Some(iy) = (oy * self.stride + r).checked_sub(top).filter(|&iy| needed && iy < placed.h) else {
                 *table_of_row = zeros.cast_const();
                 continue;
             };
-            let slot = table.wrapping_add(iy % k * columns);
+            let slot = table.wrapping_add(iy % slots * columns);
             *table_of_row = slot.cast_const();
             // Rows that the output row above saw are in the ring.
             if !fresh && oy > 0 && iy + top < (oy - 1) * self.stride + k {

@@ -193,12 +193,14 @@ fn channels(rng: &mut Rng, dw: &DwI8) -> usize {
 /// `k` by `k` taps at stride `s`, `pixels` at a time.
 pub fn dwconv(rng: &mut Rng, dw: &DwI8, kernel: Kernel<DwConvI8>, [k, s, pixels]: [usize; 3], place: Place) {
     let width = pixels + rng.pick(&[0, 1, pixels - 1, pixels, pixels + 1, 2 * pixels + 1]);
-    let (inputs, g) = ((width - 1) * s + k, dw.int8.values());
+    let (inputs, g, at_once) = ((width - 1) * s + k, dw.int8.values(), dw.outputs(k, s));
+    let rows = k + (at_once - 1) * s;
     let input = |pixel: usize, product: usize, row: usize| {
-        let ky = product / k * g + row;
-        (ky < k).then_some(ky * inputs + pixel * s + product % k)
+        let row = product / k * g + row;
+        (row < rows).then_some(row * inputs + pixel * s + product % k)
     };
-    depthwise(rng, dw, kernel, place, [0, width, k.div_ceil(g) * k], &input, [k, inputs]);
+    let units = if at_once == 1 { 0 } else { inputs * dw.column_len(k) };
+    depthwise(rng, dw, kernel, place, [0, width, k.div_ceil(g) * k], &input, [rows, inputs], [at_once, units]);
 }
 
 /// Any taps.
@@ -207,10 +209,11 @@ pub fn dwconv_taps(rng: &mut Rng, dw: &DwI8, kernel: Kernel<DwConvI8>, place: Pl
     let products = rng.range(1, 5);
     let taps = products * g;
     let input = |pixel: usize, product: usize, row: usize| Some(pixel * taps + product * g + row);
-    depthwise(rng, dw, kernel, place, [taps, width, products], &input, [1, width * taps]);
+    depthwise(rng, dw, kernel, place, [taps, width, products], &input, [1, width * taps], [1, 0]);
 }
 
-/// `tables` tables of `inputs` pixels; `input(pixel, product, row)` indexes all of them in turn.
+/// `tables` tables of `inputs` pixels; `input(pixel, product, row)` indexes all of them in turn. Each of the rows that are
+/// computed `at_once` has `products` of its own, any weights.
 #[allow(clippy::too_many_arguments)]
 fn depthwise(
     rng: &mut Rng,
@@ -220,6 +223,7 @@ fn depthwise(
     [taps, width, products]: [usize; 3],
     input: &dyn Fn(usize, usize, usize) -> Option<usize>,
     [tables, inputs]: [usize; 2],
+    [at_once, units]: [usize; 2],
 ) {
     let (int8, block) = (&dw.int8, dw.channels());
     let channels = channels(rng, dw);
@@ -241,18 +245,19 @@ fn depthwise(
     rows.iter_mut().zip(&all).for_each(|(row, table)| *row = table.as_ptr());
 
     let g = int8.values();
-    let weights: Vec<i8> = bytes(rng, channels * products * g, kinds[1]);
-    let weight = |c: usize, product: usize, row: usize| i32::from(weights[(c * products + product) * g + row]);
+    let all_products = at_once * products;
+    let weights: Vec<i8> = bytes(rng, channels * all_products * g, kinds[1]);
+    let weight = |c: usize, product: usize, row: usize| i32::from(weights[(c * all_products + product) * g + row]);
     let heads: Vec<_> = (0..channels).map(|_| (any_sum(rng), scale(rng))).collect();
-    let mut packed = vec![0; channels.div_ceil(block) * dw.block_len(products)];
-    for (b, into) in packed.chunks_mut(dw.block_len(products)).enumerate() {
+    let mut packed = vec![0; channels.div_ceil(block) * dw.block_len(all_products)];
+    for (b, into) in packed.chunks_mut(dw.block_len(all_products)).enumerate() {
         let first = (b * block).min(channels.saturating_sub(block));
         for (register, lane) in (0..dw.registers).flat_map(|r| (0..int8.lanes).map(move |lane| (r, lane))) {
             let (c, lane) = (first + dw.channel(register, lane), register * int8.lanes + lane);
             let Some((bias, scale)) = heads.get(c) else { continue };
             put(into, 4 * lane, 4, *bias);
             put(into, 4 * (block + lane), 4, scale.to_bits() as i32);
-            for (product, row) in (0..products).flat_map(|product| (0..g).map(move |row| (product, row))) {
+            for (product, row) in (0..all_products).flat_map(|product| (0..g).map(move |row| (product, row))) {
                 let at = 8 * block + (product * block + lane) * int8.unit + row * int8.element;
                 put(into, at, int8.element, weight(c, product, row));
             }
@@ -260,7 +265,9 @@ fn depthwise(
     }
     let w = memory(place, &packed);
     let out_stride = channels + rng.below(4);
-    let len = (width - 1) * out_stride + channels;
+    let (outputs, out_row_stride) = (rng.range(1, at_once), width * out_stride + rng.below(4));
+    let len = (outputs - 1) * out_row_stride + (width - 1) * out_stride + channels;
+    let mut units = memory(place, &vec![0u8; units]);
     let mut out = memory(place, &vec![CANARY; if to_sums { 0 } else { len }]);
     let mut out_sums = sums(place, if to_sums { len } else { 0 });
     let args = DwConvI8 {
@@ -272,6 +279,9 @@ fn depthwise(
         w: w.as_ptr(),
         out: out.as_mut_ptr(),
         out_stride,
+        outputs,
+        out_row_stride,
+        units: units.as_mut_ptr(),
         sums: if to_sums { out_sums.as_mut_ptr() } else { std::ptr::null_mut() },
         sums_stride: out_stride,
         zero_point: output.zero_point,
@@ -284,17 +294,18 @@ fn depthwise(
     unsafe { kernel.run(&args) };
 
     let (mut expected, mut expected_sums) = (Expected::new(out.len()), Expected::new(out_sums.len()));
-    for (pixel, c) in (0..width).flat_map(|pixel| (0..channels).map(move |c| (pixel, c))) {
+    for i in 0..outputs * width * channels {
+        let (below, pixel, c) = (i / channels / width, i / channels % width, i % channels);
         let (bias, scale) = heads[c];
         let mut sum = bias;
         for (product, row) in (0..products).flat_map(|product| (0..g).map(move |row| (product, row))) {
             if let Some(input) = input(pixel, product, row) {
                 let byte = x[starts[input] + offset + c];
                 let x = value(if any_taps { byte ^ flip_in } else { byte }, int8.signed);
-                sum = sum.wrapping_add(x * weight(c, product, row));
+                sum = sum.wrapping_add(x * weight(c, below * products + product, row));
             }
         }
-        let at = pixel * out_stride + c;
+        let at = below * out_row_stride + pixel * out_stride + c;
         if to_sums { expected_sums.set(at, sum) } else { expected.set(at, output.byte(sum as f32 * scale)) }
     }
     let what = (kernel.name, &args, kinds);
