@@ -10,8 +10,8 @@ use kolibri::{
     Level,
     kernels::{
         AMX_ROWS, AddI8, DW_SHAPES, DwConvF32, DwConvI8, ElementwiseF32, Function, GemmF32, GemmI8, INTERLEAVED,
-        Interleave, Kernel, Kernels, LookupI8, PoolF32, PoolI8, RequantiseI8, ScaleI8, TAPS_PIXELS, TransposeX8,
-        TransposeX32, WidenI8,
+        Interleave, Kernel, Kernels, LookupI8, PoolF32, PoolI8, QuantiseI8, RequantiseI8, ScaleI8, TAPS_PIXELS,
+        TransposeX8, TransposeX32, WidenI8,
     },
 };
 use std::{
@@ -308,6 +308,20 @@ fn rest_i8(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
         flip: 0x80,
     };
     bench.kernel(kernels.requantise_i8[0], &args, Work::Read(14 * CHANNELS * 5));
+    let args = QuantiseI8 {
+        x: a.cast(),
+        x_stride: 0,
+        out,
+        out_stride: 0,
+        rows: 1,
+        len: 14 * CHANNELS,
+        scale: 0.5,
+        zero_point: 3,
+        min: 0,
+        max: 255,
+        flip: 0,
+    };
+    bench.kernel(kernels.quantise_i8[0], &args, Work::Read(14 * CHANNELS * 4));
     let args = ScaleI8 {
         x: a,
         x_stride: CHANNELS,

@@ -1,14 +1,15 @@
-//! Rows of bytes, of operands that lie side by side: sums of products to bytes, bytes times factors, and weighted sums
-//! of bytes.
+//! Rows of bytes, of operands that lie side by side: sums of products to bytes, reals to bytes, bytes times factors, and
+//! weighted sums of bytes.
 //!
 //! ```text
 //! requantise_i8   out = round(clamp(f32(sum) * scale[c] + (residual - zero) * residual_scale)) + zero_point
+//! quantise_i8     out = round(clamp(x / scale)) + zero_point
 //! scale_i8        out = clamp(round(f32(x - zero) * factors[c] * scale) + zero_point)
 //! add_i8          out = clamp(((a * a_multiplier + b * b_multiplier + bias) >> shift) + zero_point)
 //! widen_i8        out = i16(a)
 //! ```
-//! The first is for what a product's own epilogue does not do; its clamp is that of the output less its zero point. In
-//! the second a factor is the difference of two bytes, so that its product with another is exact in f32. The third is
+//! The first is for what a product's own epilogue does not do; its clamp, and that of the second, is that of the output
+//! less its zero point. In the third a factor is the difference of two bytes, so that its product with another is exact in f32. The fourth is
 //! exact in i32; `bias` holds the half that is added for rounding and what the zero points take away.
 //!
 //! Four registers at a time, then one, of which the last may overlap the one before it; fewer values than a register are
@@ -16,10 +17,28 @@
 
 use super::{Family, kernel_head, level::Level, writer::Writer};
 
-pub fn emit_requantise(w: &mut Writer, level: &Level) -> Family {
-    let kernel = kernel_head(w, level, "requantise_i8", "RequantiseI8", "Sums to bytes, with a residual", 12);
+/// `lo` and `hi`: the bounds of the output less its zero point.
+fn bounds(w: &mut Writer) {
     w.line("let bound = |byte: u8| (i32::from(byte) - i32::from(p.zero_point)) as f32;");
     w.line("let (lo, hi) = (v::splat(bound(p.min)), v::splat(bound(p.max)));");
+}
+
+pub fn emit_quantise(w: &mut Writer, level: &Level) -> Family {
+    let kernel = kernel_head(w, level, "quantise_i8", "QuantiseI8", "Reals to bytes", 11);
+    bounds(w);
+    w.line("let scale = v::splat(p.scale);");
+    rows(w, level.lanes, &["x"], |w, step| {
+        for r in 0..step.registers {
+            w.line(format!("let x{r} = v::or_zero(v::div({}, scale));", step.load("load", "x", r)));
+            w.line(format!("let y{r} = v::round(v::clamp(x{r}, lo, hi));"));
+        }
+    });
+    Family { field: "quantise_i8", kernels: vec![kernel] }
+}
+
+pub fn emit_requantise(w: &mut Writer, level: &Level) -> Family {
+    let kernel = kernel_head(w, level, "requantise_i8", "RequantiseI8", "Sums to bytes, with a residual", 12);
+    bounds(w);
     w.line("let (zero, scale) = (v::splat_i32(p.residual_zero), v::splat(p.residual_scale));");
     rows(w, level.lanes, &["sums", "residual"], |w, step| {
         for r in 0..step.registers {

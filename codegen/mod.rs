@@ -68,6 +68,7 @@ pub fn emit_level(level: &Level, on: On) -> (String, Vec<Family>) {
         emit(always, probe::emit_fma);
         emit(always, probe::emit_read);
         emit(int8, elementwise_i8::emit_requantise);
+        emit(int8, elementwise_i8::emit_quantise);
         emit(int8, elementwise_i8::emit_widen);
         emit(&["int8", "pool"], pool_i8::emit_all);
         emit(int8, elementwise_i8::emit_scale);

@@ -61,6 +61,8 @@ pub struct Kernels {
     pub dw_i8: &'static [&'static DwI8],
     /// Sums to bytes.
     pub requantise_i8: &'static [Kernel<RequantiseI8>],
+    /// Reals to bytes.
+    pub quantise_i8: &'static [Kernel<QuantiseI8>],
     /// Sums, maximum.
     pub pool_i8: &'static [Kernel<PoolI8>],
     /// Bytes times the factors of their channels.
@@ -246,6 +248,7 @@ impl Kernels {
             .chain(of(self.gemm_i8_amx))
             .chain(self.dw_i8.iter().flat_map(|dw| of(dw.dwconv_i8).chain(of(dw.dwconv_i8_taps))))
             .chain(of(self.requantise_i8))
+            .chain(of(self.quantise_i8))
             .chain(of(self.widen_i8))
             .chain(of(self.pool_i8))
             .chain(of(self.scale_i8))

@@ -133,7 +133,7 @@ pub use geometry::{Activation, ConvGeometry, Padding, Weights, Window};
 pub use kernels::emitted;
 #[cfg(feature = "pool")]
 pub use ops::Pool2d;
-pub use ops::{Activate, Add, Concat, Conv2d, FullyConnected, Lookup, copy};
+pub use ops::{Activate, Add, Concat, Conv2d, FullyConnected, Lookup, copy, quantise};
 #[cfg(feature = "chain")]
 pub use ops::{Chain, Fusion};
 #[cfg(feature = "shuffle")]

@@ -278,6 +278,11 @@ fn addition_of_bytes_is_the_reference() {
 }
 
 #[test]
+fn real_numbers_become_the_bytes_that_stand_for_them() {
+    quickcheck(200, |seed: Seed| int8_cases::quantise(&mut Rng::new(seed.0), Place::Heap));
+}
+
+#[test]
 fn lookups_are_the_reference() {
     quickcheck(1000, |seed: Seed| int8_cases::lookup(&mut Rng::new(seed.0), Place::Heap));
 }

@@ -7,7 +7,7 @@ use super::{
     status::{Fault, guard},
 };
 use crate::{
-    Level, QuantParams, Quantized,
+    Level, QuantParams, Quantized, Serial,
     ops::{self, copy},
 };
 use core::ffi::c_void;
@@ -177,15 +177,13 @@ pub unsafe extern "C" fn kolibri_quantize(
 /// # Safety
 /// `x` is NULL or valid for reads, `y` for writes, of `len` elements.
 unsafe fn quantize<T: Quantized>(x: *const f32, y: *mut T, len: usize, params: QuantParams) -> Result<(), Fault> {
-    params.validate::<T>("params")?;
     // SAFETY: as promised by the caller, and `apart` of each other.
     unsafe {
         let x = input::array("x", x, len)?;
         apart(x, y, len)?;
         let y = input::array_mut("y", y, len)?;
-        x.iter().zip(y).for_each(|(&x, y)| *y = params.quantise(x));
+        Ok(ops::quantise(Level::selected()?, x, params, y, &Serial)?)
     }
-    Ok(())
 }
 
 /// Bytes to real numbers: `y = scale * (x - zero_point)`.

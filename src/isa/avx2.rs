@@ -124,6 +124,13 @@ pub fn max(held: F32, x: F32) -> F32 {
     _mm256_blendv_ps(_mm256_max_ps(x, held), x, _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x))
 }
 
+/// `x`, 0 where it is NaN.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn or_zero(x: F32) -> F32 {
+    _mm256_and_ps(x, _mm256_cmp_ps::<_CMP_ORD_Q>(x, x))
+}
+
 /// `2^n`, where `x` is a whole number that holds `n + 127` in its lowest bits: they become the exponent.
 #[inline]
 #[target_feature(enable = "avx2,fma")]

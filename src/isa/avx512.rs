@@ -98,6 +98,13 @@ pub fn max(held: F32, x: F32) -> F32 {
     _mm512_mask_mov_ps(_mm512_max_ps(x, held), _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x), x)
 }
 
+/// `x`, 0 where it is NaN.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn or_zero(x: F32) -> F32 {
+    _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_ORD_Q>(x, x), x)
+}
+
 /// `2^n`, where `x` is a whole number that holds `n + 127` in its lowest bits: they become the exponent.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]

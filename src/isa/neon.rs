@@ -137,6 +137,13 @@ pub fn max(held: F32, x: F32) -> F32 {
     vbslq_f32(vorrq_u32(vcgtq_f32(x, held), vmvnq_u32(vceqq_f32(x, x))), x, held)
 }
 
+/// `x`, 0 where it is NaN.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn or_zero(x: F32) -> F32 {
+    vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x), vceqq_f32(x, x)))
+}
+
 /// `2^n`, where `x` is a whole number that holds `n + 127` in its lowest bits: they become the exponent.
 #[inline]
 #[target_feature(enable = "neon")]

@@ -80,6 +80,12 @@ pub fn max(held: F32, x: F32) -> F32 {
     (x.simd_gt(held) | x.is_nan()).bitselect(x, held)
 }
 
+/// `x`, 0 where it is NaN.
+#[inline(always)]
+pub fn or_zero(x: F32) -> F32 {
+    x.is_nan().bitselect(F32::ZERO, x)
+}
+
 /// `2^n`, where `x` is a whole number that holds `n + 127` in its lowest bits: they become the exponent.
 #[inline(always)]
 pub fn power(x: F32) -> F32 {

@@ -155,6 +155,38 @@ pub struct RequantiseI8 {
     pub flip: u8,
 }
 
+/// `out = round(clamp(x / scale)) + zero_point`, to the nearest whole number, the even one of two; NaN becomes the zero
+/// point. The bounds of the clamp are `min` and `max` less the zero point.
+///
+/// # Contract
+/// - Each of `rows` rows of `len` values of `x` is valid for reads; `scale` is positive and finite.
+/// - Each row of `out` is valid for writes of `len` bytes and overlaps nothing that is read.
+#[derive(Debug)]
+pub struct QuantiseI8 {
+    /// Operand.
+    pub x: *const f32,
+    /// Values from a row to the next.
+    pub x_stride: usize,
+    /// Output.
+    pub out: *mut u8,
+    /// Bytes from a row to the next.
+    pub out_stride: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Values a row.
+    pub len: usize,
+    /// What one step of a byte stands for.
+    pub scale: f32,
+    /// The zero point of the output, as u8.
+    pub zero_point: i16,
+    /// Lower bound of the result, as u8.
+    pub min: u8,
+    /// Upper bound of the result, as u8.
+    pub max: u8,
+    /// Bits to flip in each result: 0x80 makes it i8.
+    pub flip: u8,
+}
+
 /// One output pixel of a pooling of bytes, which are added and compared as u8.
 ///
 /// # Contract

@@ -15,6 +15,7 @@ mod gemm_f32;
 mod gemm_i8;
 mod lookup;
 mod pool;
+mod quantise;
 mod ring;
 mod shuffle;
 #[cfg(all(test, feature = "operators"))]
@@ -31,6 +32,7 @@ pub use elementwise::{Activate, Add};
 pub use fully_connected::FullyConnected;
 pub use lookup::{Concat, Lookup};
 pub use pool::{Pool2d, PoolF32, PoolI8};
+pub use quantise::quantise;
 pub use shuffle::{ChannelShuffle, copy, nchw_to_nhwc, nhwc_to_nchw};
 pub use squeeze_excite::{
     ExciteF32, ExciteI8, ExcitePath, SqueezeExcite, SqueezeExciteQuantization, SqueezeExciteWeights,

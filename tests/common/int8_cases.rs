@@ -2,7 +2,7 @@
 //! level and with several threads.
 
 use super::{
-    Rng, Threads, emulated_levels, levels,
+    Data, Rng, Threads, emulated_levels, levels,
     mem::{Mem, Place},
     operator_cases::{CHANNELS, Layout, conv_geometry, pool_window, weights},
     squeeze_excite_cases,
@@ -177,6 +177,28 @@ fn conv_typed<T: Quantized + PartialEq + Debug>(
             let result = conv.run(x_layout.view(&x), residual, y_layout.view_mut(y), &mut workspace, parallel);
             result.unwrap_or_else(|error| panic!("{what:?}: {error}"));
         }
+    });
+}
+
+/// Real numbers to bytes: `QuantParams::quantise` of each.
+pub fn quantise(rng: &mut Rng, place: Place) {
+    if rng.one_in(2) {
+        quantise_typed::<i8>(rng, place);
+    } else {
+        quantise_typed::<u8>(rng, place);
+    }
+}
+
+fn quantise_typed<T: Quantized + PartialEq + Debug>(rng: &mut Rng, place: Place) {
+    // Around the pieces of a task, too.
+    let (few, step) = (rng.range(0, 100), scale(rng));
+    let len = rng.pick(&[few, 4095, 4096, 4097, 13_000]);
+    let params = params::<T>(rng, step);
+    let x: Vec<_> = rng.values(len, Data::Special).into_iter().map(|x| x * 100.0 * step).collect();
+    let x = Mem::new(place, &x, 0.0);
+    let expected: Vec<T> = x.iter().map(|&x| params.quantise(x)).collect();
+    on_every_level(rng, &("quantise", len, params), place, &expected, &mut |kernels, y: &mut [T], parallel| {
+        kolibri::quantise(kernels, &x, params, y, parallel).expect("valid");
     });
 }
 

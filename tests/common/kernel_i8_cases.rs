@@ -1,14 +1,14 @@
 //! Cases for the kernels of bytes, as in `kernel_cases`. Sums and bytes are exact, so that every level gives the same.
 
 use super::{
-    Rng,
+    Data, Rng,
     int8_cases::{Bytes, bytes, kind},
     kernel_cases::interleave,
     mem::{Mem, Place},
 };
 use kolibri::kernels::{
     AMX_K, AMX_ROWS, AddI8, DW_ROWS, DW_SHAPES, DwConvI8, DwI8, GemmI8, Int8, Kernel, Kernels, LookupI8, PoolI8, Probe,
-    RequantiseI8, ScaleI8, TransposeX8, WidenI8,
+    QuantiseI8, RequantiseI8, ScaleI8, TransposeX8, WidenI8,
 };
 use std::fmt::Debug;
 
@@ -362,6 +362,48 @@ pub fn requantise(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<RequantiseI8>
     expected.check(&(kernel.name, &args), &out, CANARY);
 }
 
+/// Reals, also such that no byte stands for.
+pub fn quantise(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<QuantiseI8>, place: Place) {
+    let (rows, len) = (rng.range(1, 4), rng.edge(kernels.lanes, 9));
+    let (output, scale) = (Output::random(rng), scale(rng) * rng.pick(&[1e-30, 1.0, 1e30]));
+    let mut stride = || len + rng.below(4);
+    let (x_stride, out_stride) = (stride(), stride());
+    let size = |stride: usize| (rows - 1) * stride + len;
+    let values: Vec<_> = (0..size(x_stride))
+        .map(|_| match rng.below(4) {
+            0 => rng.pick(&[f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, f32::MAX, f32::MIN, 1e-45]),
+            1 => (rng.below(600) as f32 - 300.0) * 0.5 * scale,
+            _ => rng.value(Data::Plain) * 100.0 * scale,
+        })
+        .collect();
+    let x = Mem::new(place, &values, 0.0);
+    let mut out = memory(place, &vec![CANARY; size(out_stride)]);
+    let args = QuantiseI8 {
+        x: x.as_ptr(),
+        x_stride,
+        out: out.as_mut_ptr(),
+        out_stride,
+        rows,
+        len,
+        scale,
+        zero_point: output.zero_point,
+        min: output.min,
+        max: output.max,
+        flip: output.flip,
+    };
+    // SAFETY: made by the contract of `QuantiseI8`.
+    unsafe { kernel.run(&args) };
+
+    let bound = |byte: u8| f32::from(i16::from(byte) - output.zero_point);
+    let mut expected = Expected::new(out.len());
+    for (row, i) in (0..rows).flat_map(|row| (0..len).map(move |i| (row, i))) {
+        let steps = x[row * x_stride + i] / scale;
+        let steps = if steps.is_nan() { 0.0 } else { steps };
+        expected.set(row * out_stride + i, output.byte(steps.clamp(bound(output.min), bound(output.max))));
+    }
+    expected.check(&(kernel.name, &args), &out, CANARY);
+}
+
 /// The sums, or the maxima, of one window.
 pub fn pool(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<PoolI8>, maximum: bool, place: Place) {
     let channels = rng.edge(if maximum { 4 } else { 1 } * kernels.lanes, 9);
@@ -613,6 +655,7 @@ pub fn widen(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<WidenI8>, place: P
 /// A case for every kernel that is neither a product nor a convolution.
 pub fn small_kernels(rng: &mut Rng, kernels: &Kernels, place: Place) {
     requantise(rng, kernels, kernels.requantise_i8[0], place);
+    quantise(rng, kernels, kernels.quantise_i8[0], place);
     widen(rng, kernels, kernels.widen_i8[0], place);
     pool(rng, kernels, kernels.pool_i8[0], false, place);
     pool(rng, kernels, kernels.pool_i8[1], true, place);

@@ -3,6 +3,20 @@
 use super::*;
 
 #[test]
+fn reals_to_bytes() {
+    let quantise = |x: &[f32], params| {
+        let mut y = [7i8; 4];
+        let result = kolibri::quantise(kernels(), x, params, &mut y, &Serial);
+        assert_eq!(y, [7; 4]);
+        result
+    };
+    refuses_params("params", -128, |params| quantise(&[1.0; 4], params));
+    for len in [0, 3, 5] {
+        fails(quantise(&[1.0; 5][..len], PARAMS), length("x", 4, len), "x");
+    }
+}
+
+#[test]
 fn quantised_convolutions_at_creation() {
     let geometry = ConvGeometry::new(4, 6, [1, 1]);
     let weights = [1i8; 24];

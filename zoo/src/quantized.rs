@@ -61,6 +61,7 @@ impl QuantizedModel {
 pub struct QuantizedNetwork {
     /// From bytes to bytes.
     pub network: Network<u8>,
+    kernels: &'static Kernels,
     input: QuantParams,
     bytes: Vec<u8>,
     output: QuantParams,
@@ -73,7 +74,7 @@ impl QuantizedNetwork {
     /// # Errors
     /// As [`Network::new`].
     pub fn new(model: &QuantizedModel, kernels: &'static Kernels, threads: usize) -> Result<Self> {
-        Ok(Self::with(Network::quantized(model, kernels, threads)?, model))
+        Ok(Self::with(Network::quantized(model, kernels, threads)?, model, kernels))
     }
 
     /// As [`Network::layer_by_layer`].
@@ -81,14 +82,14 @@ impl QuantizedNetwork {
     /// # Errors
     /// As [`Network::new`].
     pub fn layer_by_layer(model: &QuantizedModel, kernels: &'static Kernels, threads: usize) -> Result<Self> {
-        Ok(Self::with(Network::quantized_layer_by_layer(model, kernels, threads)?, model))
+        Ok(Self::with(Network::quantized_layer_by_layer(model, kernels, threads)?, model, kernels))
     }
 
-    fn with(network: Network<u8>, model: &QuantizedModel) -> Self {
+    fn with(network: Network<u8>, model: &QuantizedModel, kernels: &'static Kernels) -> Self {
         let last = model.graph.layers.len() - 1;
         let logits = vec![0.0; model.graph.layers[last].shape.y_len()];
         let bytes = vec![0; network.input_len()];
-        QuantizedNetwork { network, input: model.input(), bytes, output: model.output(last), logits }
+        QuantizedNetwork { network, kernels, input: model.input(), bytes, output: model.output(last), logits }
     }
 
     /// The logits for an image of bytes, NHWC. Allocates nothing.
@@ -105,13 +106,9 @@ impl QuantizedNetwork {
     /// # Errors
     /// As [`Network::run`].
     pub fn run_f32(&mut self, input: &[f32], parallel: &dyn Parallel) -> Result<&[f32]> {
-        let Self { network, input: params, bytes, output, logits } = self;
+        let Self { network, kernels, input: params, bytes, output, logits } = self;
         ensure!(input.len() == bytes.len(), "input: expected {} values, got {}", bytes.len(), input.len());
-        // Streaming code, which the compiler makes for what the CPU has.
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || bytes.iter_mut().zip(input).for_each(|(byte, &x)| *byte = params.quantise(x)),
-        );
+        kolibri::quantise(kernels, input, *params, bytes, parallel)?;
         Ok(dequantise(network.run(bytes, parallel)?, *output, logits))
     }
 }
