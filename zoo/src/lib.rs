@@ -8,6 +8,7 @@
 //! - [`layer`] and [`operator`] are what networks and lone layers consist of.
 //! - [`peak`] and [`timing`] measure, [`latency`] predicts networks from their layers' times, [`report`] prints.
 
+mod aligned;
 pub mod calibrate;
 pub mod compare;
 pub mod fuse;

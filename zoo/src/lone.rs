@@ -1,6 +1,7 @@
 //! Layers by themselves, with seeded random weights and hot caches.
 
 use crate::{
+    aligned::Aligned,
     layer::{Act, Layer, Op},
     model::Parameters,
     operator::{Bytes, Operator},
@@ -34,7 +35,7 @@ pub fn distinct(layers: &[Layer]) -> Vec<Distinct> {
 }
 
 /// Values, and their height, width, channels.
-type Operand<T> = (Vec<T>, [usize; 3]);
+type Operand<T> = (Aligned<T>, [usize; 3]);
 
 /// An operator with operands of its own.
 pub struct Lone<T: Element = f32> {
@@ -88,7 +89,7 @@ impl Lone<u8> {
     }
 }
 
-impl<T: Element + Default> Lone<T> {
+impl<T: Element + Default + Clone> Lone<T> {
     fn with(
         operator: Operator<T>,
         layers: &[Layer],
@@ -101,9 +102,9 @@ impl<T: Element + Default> Lone<T> {
         let other = if y.op == Op::Mul { [1, 1, y.cout] } else { [y.hout, y.wout, y.cout] };
         let has = last.inputs.len() > 1 && !(y.op == Op::Mul && layers.len() > 1);
         Ok(Lone {
-            x: (values(first.x_len()), [first.hin, first.win, first.cin]),
-            other: has.then(|| (values(other.iter().product()), other)),
-            y: (vec![T::default(); y.y_len()], [y.hout, y.wout, y.cout]),
+            x: (values(first.x_len())[..].into(), [first.hin, first.win, first.cin]),
+            other: has.then(|| (values(other.iter().product())[..].into(), other)),
+            y: (Aligned::new(y.y_len()), [y.hout, y.wout, y.cout]),
             workspace: Workspace::new(operator.workspace_len(threads)?)?,
             operator,
         })

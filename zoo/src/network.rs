@@ -2,6 +2,7 @@
 //! that a run needs.
 
 use crate::{
+    aligned::Aligned,
     fuse,
     graph::Graph,
     layer::Layer,
@@ -19,7 +20,8 @@ pub struct Network<T: Element = f32> {
     graph: Graph,
     places: Places,
     steps: Vec<Step<T>>,
-    arena: Arena<T>,
+    /// Activations.
+    arena: Aligned<T>,
     workspace: Workspace,
 }
 
@@ -121,7 +123,7 @@ impl<T: Element + Default> Network<T> {
             Work::Run(operator) => operator.weights(),
             Work::Copy(_) => None,
         }));
-        let arena = Arena::new(places.len);
+        let arena = Aligned::new(places.len);
         Ok(Network { graph: graph.clone(), places, steps, arena, workspace })
     }
 
@@ -179,7 +181,7 @@ impl<T: Element + Default> Network<T> {
     ) -> Result<&[T]> {
         ensure!(input.len() == self.input_len(), "input: {} values, expected {}", input.len(), self.input_len());
         let Network { graph, places, steps, arena, workspace } = self;
-        let memory = Memory { graph, places, input: input.as_ptr(), arena: arena.start() };
+        let memory = Memory { graph, places, input: input.as_ptr(), arena: arena.as_mut_ptr() };
         for (i, Step { layers, inputs, work }) in steps.iter().enumerate() {
             let mut run = || match work {
                 Work::Run(operator) => {
@@ -204,23 +206,6 @@ pub fn values<T: Element>(image: Image<'_, T>) -> Vec<T> {
     let [n, h, w, c] = image.shape();
     let places = (0..n * h * w * c).map(|i| [i / (h * w * c), i / (w * c) % h, i / c % w, i % c]);
     places.filter_map(|[n, y, x, c]| image.get(n, y, x, c).copied()).collect()
-}
-
-/// Activations.
-struct Arena<T>(Vec<T>);
-
-impl<T: Default + Clone> Arena<T> {
-    /// Bytes at whose multiples it begins.
-    const ALIGN: usize = 64;
-
-    fn new(len: usize) -> Self {
-        Arena(vec![T::default(); len + Self::ALIGN / size_of::<T>()])
-    }
-
-    fn start(&mut self) -> *mut T {
-        let start = self.0.as_mut_ptr();
-        start.wrapping_add(start.align_offset(Self::ALIGN))
-    }
 }
 
 /// Where values are while a network runs.
