@@ -64,6 +64,10 @@
 //!   [`Workspace`] of a stated size and lends threads through [`Parallel`].
 //! - **No panic on bad input**: an [`Error`] that says which argument and what was expected, and nothing is written.
 //!
+//! Images may begin anywhere, but are read fastest where they begin on a cache line, 64 bytes, and pixels are whole lines:
+//! a register of 512 bits that crosses lines is read twice. 16 bytes off, a depthwise 3x3 in f32 took 1.7 times as long
+//! on Zen 5. What a [`Chain`] has between its convolutions lies so by itself.
+//!
 //! # Levels
 //! | level | architecture | features |
 //! | --- | --- | --- |
