@@ -8,7 +8,8 @@ Of each kernel one steady state is simulated, the body of a loop, over and over 
 - of a product the loop over k: the innermost loop with the most multiply-adds;
 - of a depthwise kernel the loop over blocks of channels: a whole block (or two, where they are taken together) for X
   pixels, from biases to stores, with the loop over kernel rows unrolled. Where it forks the shortest way is taken: that
-  of a whole block, and of bytes that need no zero point and no clamp.
+  of a whole block, and of bytes that need no zero point and no clamp. Where two output rows share what is interleaved:
+  both, and the interleaving of as many columns.
 
 Multiply-adds are counted as instructions do them, so an `sdot` of three rows counts four. The limit is what the same
 model does of the same instruction, by vectors or by a lane, on independent sums. Models know no cache but L1, nor all
@@ -136,6 +137,14 @@ class Flow:
         raise ValueError("a loop without an end")
 
 
+def interleaving(flow, rows):
+    """A turn of the loop that does nothing but interleave rows, and how many columns that does; 0 if there is no such."""
+    of = lambda code, name: sum(insn.startswith(name) for insn in code)
+    turns = [flow.turn(head, 1)[0] for head in flow.loops if not flow.inside(head)]
+    turn = max((turn for turn in turns if not any(map(macs, turn))), key=lambda turn: of(turn, "zip"), default=[])
+    return turn, of(turn, "ldr q") // rows if of(turn, "zip") else 0
+
+
 def steady_state(name, body):
     """The instructions of the loop that counts."""
     flow = Flow(body)
@@ -143,14 +152,16 @@ def steady_state(name, body):
     if not name.startswith("dwconv"):
         turns = [flow.turn(head, 1)[0] for head in flow.loops if not flow.inside(head)]
         return max(turns, key=count)
-    kind, k, pixels, level = re.match(r"dwconv_(\w+)_k(\d)s\dx(\d)_(\w+)", name).groups()
+    kind, k, stride, pixels, level = re.match(r"dwconv_(\w+)_k(\d)s(\d)x(\d)_(\w+)", name).groups()
     k, (_, rows, channels) = int(k), DEPTHWISE[f"{kind}_{level}"]
     total = int(pixels) * k * -(-k // rows) * rows * channels
-    # Two blocks of channels at a time, or one; the loop over kernel rows is there, or was unrolled.
-    for blocks, head, times in product((2, 1), sorted(flow.loops, key=flow.depth, reverse=True), (k, 1)):
+    units = -(-k // rows)
+    # Two blocks of channels at a time, or one; the loop over kernel rows, or units of them, is there, or was unrolled.
+    for blocks, head, times in product((2, 1), sorted(flow.loops, key=flow.depth, reverse=True), (k, units, 1)):
         code = flow.turn(head, times)[0]
         if count(code) == blocks * total:
-            return code
+            turn, columns = interleaving(flow, k + int(stride))
+            return columns * 2 * code + int(pixels) * turn if columns else code
     raise ValueError(f"{name}: no loop has {total} multiply-adds a turn")
 
 
