@@ -18,8 +18,8 @@
 //!             words[o][h] = scale, round, narrow
 //!         narrow, clamp, store
 //! ```
-//! Where units of four rows would mostly be filled up, two rows of outputs share them: the weights of the second are
-//! those of the first, S rows further down. What is interleaved is then kept in memory:
+//! Where units of four rows that one row of outputs sees have room for all that the next one sees, too, the two share them:
+//! the weights of the second are those of the first, S rows further down. What is interleaved is then kept in memory:
 //!
 //! ```text
 //! for each block of channels

@@ -17,7 +17,7 @@ NAMES = {
     "kolibri": "Kolibri", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "openvino_default": "OpenVINO, bf16",
     "litert": "LiteRT (XNNPACK)", "ncnn": "ncnn", "mnn": "MNN", "tract": "tract", "rten": "rten", "candle": "candle"}
 RUST = ["tract", "rten", "candle"]
-# What networks in f32 are computed in by default: neither f32 nor bytes, so beside both and the best of neither.
+# Of fewer bits than f32 and more than a byte: shown beside both, and the best peer of neither.
 FEWER_BITS = ["openvino_default"]
 COLOURS = dict(zip(NAMES, ["#d1495b", "#2e4057", "#66a182", "#9fc5a8", "#edae49", "#8d96a3", "#b5bdc8", "#6f5e76", "#a491ab", "#cfc2d4"]))
 
