@@ -67,7 +67,7 @@ fn dot_operands(level: &Level) -> (usize, usize) {
 /// apart. What is stored is a row of the last sum.
 pub fn emit_tiles(w: &mut Writer, level: &Level) -> Family {
     let kernel = kernel_head(w, level, "probe_dot_i8", "Probe", "Products of tiles on four sums", 1);
-    w.line("unsafe { v::begin() };");
+    w.line(format!("unsafe {{ v::begin(&v::Config::new({TILE}, {K})) }};"));
     let asm = |w: &mut Writer, insn: &str, with: &str| {
         w.line(format!("unsafe {{ core::arch::asm!(\"{insn}\", {with}options(nostack)) }};"));
     };

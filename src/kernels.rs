@@ -198,12 +198,17 @@ pub const DW_SHAPES: [(usize, usize); 6] = [(3, 1), (3, 2), (5, 1), (5, 2), (7, 
 pub const TAPS_PIXELS: [usize; 2] = [4, 1];
 /// Groups of channels that kernels interleave, in the order of [`Kernels::interleave_x32`].
 pub const INTERLEAVED: [usize; 4] = [2, 3, 4, 8];
-/// Rows that a product on tile registers takes at a time.
-pub const AMX_ROWS: usize = 32;
-/// Bytes of k that a product on tile registers takes at a time.
+/// The fewest rows of A of a product on tile registers.
+pub const AMX_ROWS: usize = 8;
+/// The most bytes of k that a product on tile registers takes at a time.
 pub const AMX_K: usize = 64;
 /// The most rows that a depthwise kernel reads.
 pub const DW_ROWS: usize = 8;
+
+/// `k` bytes, and as few more as make steps of at most [`AMX_K`] equal and of whole units.
+pub fn amx_k(k: usize) -> usize {
+    k.next_multiple_of(4 * k.div_ceil(AMX_K).max(1))
+}
 
 impl Kernels {
     /// Columns of a full panel.

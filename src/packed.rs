@@ -95,6 +95,11 @@ impl Packed {
         self.lines[self.range.clone()].as_ptr().cast()
     }
 
+    /// Whether a product of `m` rows should prefetch the panel behind each.
+    pub(crate) fn is_fetched_ahead(&self, prefetch: bool, m: usize) -> bool {
+        prefetch && self.bytes() >= LARGE && m >= MANY_ROWS
+    }
+
     /// The calls that multiply `m` rows by as many `panels`, of which the last ends at the byte `end`. Rows are in tiles as
     /// even as can be: 49 rows in tiles of at most 6 are four of 6 and five of 5, not eight of 6 and one of 1. Where the
     /// weights are large, all rows pass a panel before the next one is read, which they `prefetch`.

@@ -12,8 +12,8 @@ use super::DW_ROWS;
 ///   i * sums_stride + q * panel_columns`. Each lane count of columns is valid for writes: at multiples of it, the last
 ///   at `last`; in kernels one register wide with `columns` below the lane count only the first `columns` values are.
 /// - What is written overlaps nothing that is read.
-/// - A kernel of `gemm_i8_amx` takes `tiles` rows, at least [`super::AMX_ROWS`], the last of them perhaps twice, and `k` is a
-///   multiple of [`super::AMX_K`], not 0.
+/// - A kernel of `gemm_i8_amx` takes `tiles` rows, at least [`super::AMX_ROWS`], some of them perhaps twice, and `k` is
+///   what [`super::amx_k`] makes of it, not 0.
 #[derive(Debug)]
 pub struct GemmI8 {
     /// A, in the form that the level multiplies.

@@ -8,7 +8,7 @@ use super::{
 };
 use kolibri::kernels::{
     AMX_K, AMX_ROWS, AddI8, DW_ROWS, DW_SHAPES, DwConvI8, DwI8, GemmI8, Int8, Kernel, Kernels, LookupI8, PoolI8, Probe,
-    QuantiseI8, RequantiseI8, ScaleI8, TransposeX8, WidenI8,
+    QuantiseI8, RequantiseI8, ScaleI8, TransposeX8, WidenI8, amx_k,
 };
 use std::fmt::Debug;
 
@@ -100,10 +100,9 @@ fn put(into: &mut [u8], at: usize, element: usize, value: i32) {
 /// Tiles of `mr` rows by `cols` registers, or for tile registers any rows.
 pub fn gemm(rng: &mut Rng, int8: &Int8, kernel: Kernel<GemmI8>, mr: Option<usize>, cols: usize, place: Place) {
     let (lanes, nr) = (int8.lanes, cols * int8.lanes);
-    let tiles = if mr.is_some() { rng.range(1, 3) } else { AMX_ROWS + rng.below(AMX_ROWS + 2) };
+    let tiles = if mr.is_some() { rng.range(1, 3) } else { AMX_ROWS + rng.below(70) };
     let (m, panels) = (tiles * mr.unwrap_or(1), rng.range(1, 2));
-    let unit = if mr.is_some() { int8.unit } else { AMX_K };
-    let k = unit * if mr.is_some() { rng.edge(8, 3) } else { rng.range(1, 2) };
+    let k = if mr.is_some() { int8.unit * rng.edge(8, 3) } else { amx_k(rng.range(1, 3 * AMX_K)) };
     let values = k / int8.element;
     let (output, kinds, to_sums) = (Output::random(rng), [kind(rng), kind(rng)], rng.one_in(3));
 
