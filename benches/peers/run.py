@@ -38,7 +38,7 @@ HOLD = {
     "avxvnni": {"kolibri": {"KOLIBRI_ISA": "avxvnni"}, "openvino": {"ONEDNN_MAX_CPU_ISA": "AVX2_VNNI"}},
     "avx512vnni": {"kolibri": {"KOLIBRI_ISA": "avx512vnni"}, "openvino": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}},
 }
-NEEDS = {"avx2": "avx2", "avxvnni": "avx_vnni", "avx512vnni": "avx512_vnni"}
+NEEDS = {"avx2": "avx2", "avxvnni": "avx_vnni", "avx512vnni": "avx512_vnni", "amx": "amx_int8"}
 # What still counts as the same answer: the largest difference in f32, over the largest logit, and the cosine with f32's
 # answer in fewer bits.
 F32_DIFFERENCE, COSINE = 1e-3, 0.95
