@@ -96,7 +96,6 @@ impl Packed {
     }
 
     /// Whether a product of `m` rows should prefetch the panel behind each.
-    #[cfg(feature = "int8")]
     pub(crate) fn is_fetched_ahead(&self, prefetch: bool, m: usize) -> bool {
         prefetch && self.bytes() >= LARGE && m >= MANY_ROWS
     }
