@@ -1,8 +1,8 @@
 //! `gemm_i8` on tile registers: `C[32 x NR] += A[32 x 64] * B[64 x NR]` a step, four tiles of 16 x 16 sums.
 //!
 //! B is packed as for the level's other products: 16 units of k of a panel are a tile of B as it lies in memory, rows a
-//! panel's width apart. Tiles are of as many rows as share
-//! those of A evenly: 49 are four of 14, not four of 16. So are steps of k: 96 bytes are two of 48.
+//! panel's width apart. Tiles are of as many rows as share those of A evenly: 49 are four of 14, not four of 16. So are
+//! steps of k: 96 bytes are two of 48.
 //!
 //! Tile registers are no operands that the compiler knows, so the loop over k, in which sums live in them, is one `asm!`
 //! block, and it is emitted here rather than put together from words. What follows is: sums are stored, and become bytes
@@ -110,7 +110,7 @@ fn emit(w: &mut Writer, level: &Level, cols: usize) -> Kernel {
     kernel
 }
 
-/// Sums of `p.k` bytes, at least one step: tiles 0 to 3 hold them, 4 and 5 rows of A, 6 and 7 columns of B.
+/// Sums of `p.k` bytes, at least one step of `by`: tiles 0 to 3 hold them, 4 and 5 rows of A, 6 and 7 columns of B.
 fn asm(w: &mut Writer, cols: usize, nr: usize) {
     let sum = |i: usize, j: usize| i * cols + j;
     let tiles: Vec<_> = (0..2).flat_map(|i| (0..cols).map(move |j| (i, j))).collect();
