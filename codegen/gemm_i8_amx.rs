@@ -7,7 +7,7 @@
 //! Tile registers are no operands that the compiler knows, so the loop over k, in which sums live in them, is one `asm!`
 //! block, and it is emitted here rather than put together from words. What follows is: sums are stored, and become bytes
 //! as those of every other product, but only after the next tiles were begun: the one is work for vectors, the other is
-//! not, and side by side they take as long as the longer of both.
+//! not, and side by side they take less time than one after the other.
 
 use super::{Family, Kernel, gemm_i8, kernel_head, level::Level, writer::Writer};
 

@@ -118,7 +118,7 @@ impl Packed {
         let step = if large { 1 } else { panels.max(1) };
         (0..panels).step_by(step).flat_map(move |panel| {
             let panels_of_call = panel..panel + step;
-            let ahead = large && m >= MANY_ROWS && (panels_of_call.end < panels || more_behind);
+            let ahead = self.is_fetched_ahead(prefetch, m) && (panels_of_call.end < panels || more_behind);
             let heights = [(0, mr + 1, higher), (higher * (mr + 1), mr, tiles - higher)];
             heights.into_iter().filter(|&(_, _, tiles)| tiles > 0).map(move |(row, mr, tiles)| Call {
                 panels: panels_of_call.clone(),
