@@ -186,7 +186,8 @@ fn per_block(w: &mut Writer, level: &Level, pairs: bool, taps: &str, body: impl 
         w.open("for pair in 0..pairs");
         w.line(format!("let c = pair * {};", 2 * lanes));
         // Two registers of offsets, or LLVM adds to each pointer before it loads.
-        w.line(format!("let (at_0, at_1) = (p.offset + c, v::opaque_index(p.offset + c + {lanes}));"));
+        w.line("let at_0 = v::opaque_index(p.offset + c);");
+        w.line(format!("let at_1 = v::opaque_index(p.offset + c + {lanes});"));
         w.line(format!("let w_0 = unsafe {{ p.w.add(c * ({taps} + 1)) }};"));
         w.line(format!("let w_1 = unsafe {{ w_0.add({lanes} * ({taps} + 1)) }};"));
         body(w, Block::Pair);
