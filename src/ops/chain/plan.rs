@@ -93,13 +93,6 @@ impl Plan {
             Some(strip) => rows(convs, &placed, strip),
             None => placed.map(|placed| n * placed.oh),
         };
-        let mut bytes = 0usize;
-        let mut take = |more: usize| {
-            let at = bytes;
-            bytes = product("workspace", &[more.div_ceil(ALIGN), ALIGN])?.saturating_add(at);
-            product("workspace", &[bytes])?;
-            Ok(at)
-        };
         let unused = Stage {
             placed: last,
             units: 0,
@@ -113,6 +106,8 @@ impl Plan {
             blocks: [1, 1, 0],
         };
         let mut stages = [unused; MOST];
+        // Bytes of the scratch and of the output of each.
+        let mut lens = [[0usize; 2]; MOST];
         for (i, conv) in convs.iter().enumerate() {
             let (placed, c) = (placed[i], conv.geometry().cout);
             let shape = [n, placed.oh, placed.ow, c];
@@ -120,16 +115,38 @@ impl Plan {
             let units = conv.path.units(n, &placed)?;
             let tasks = if strip.is_some() { 1 } else { parts(threads, units) };
             let scratch_bytes = conv.path.scratch(conv.geometry(), &placed)?;
-            let scratch = take(product("workspace", &[scratch_bytes, tasks])?)?;
-            let stage = Stage { placed, units, tasks, scratch_bytes, scratch, shape, ..unused };
+            lens[i][0] = product("workspace", &[scratch_bytes, tasks])?;
+            let stage = Stage { placed, units, tasks, scratch_bytes, shape, ..unused };
             stages[i] = stage;
             if let Some(next) = convs.get(i + 1) {
                 let [count, channels, width] = blocks(conv, next, &placed, strip.is_some());
                 let pixel_stride = pitch::<T>(width, count);
                 let pixels = product("workspace", &[rows[i], placed.ow])? + usize::from(count > 1);
-                let len = product("workspace", &[pixels, pixel_stride, size_of::<T>(), count])?;
+                lens[i][1] = product("workspace", &[pixels, pixel_stride, size_of::<T>(), count])?;
                 let blocks = [count, channels, pixels * pixel_stride];
-                stages[i] = Stage { at: take(len)?, pixel_stride, slots: rows[i], blocks, ..stage };
+                stages[i] = Stage { pixel_stride, slots: rows[i], blocks, ..stage };
+            }
+        }
+        let mut bytes = 0usize;
+        let mut take = |more: usize| {
+            let at = bytes;
+            bytes = product("workspace", &[more.div_ceil(ALIGN), ALIGN])?.saturating_add(at);
+            product("workspace", &[bytes])?;
+            Ok(at)
+        };
+        if strip.is_some() {
+            for (stage, [scratch, output]) in stages.iter_mut().zip(lens) {
+                (stage.scratch, stage.at) = (take(scratch)?, take(output)?);
+            }
+        } else {
+            // Over what is no longer needed, which the caches still hold: the scratch of the convolution before, and the
+            // output of the one before that.
+            let most =
+                |of: usize, first: usize, step: usize| lens.iter().skip(first).step_by(step).map(|len| len[of]).max();
+            let mut place = |of, first, step| take(most(of, first, step).unwrap_or(0));
+            let (scratch, outputs) = (place(0, 0, 1)?, [place(1, 0, 2)?, place(1, 1, 2)?]);
+            for (i, stage) in stages.iter_mut().enumerate() {
+                (stage.scratch, stage.at) = (scratch, outputs[i % 2]);
             }
         }
         let (strip, parts) = strip.map_or((0, 1), |strip| (strip, parts(threads, n * last.oh)));
