@@ -20,6 +20,9 @@ use super::{
     writer::Writer,
 };
 
+/// Values of a cache line.
+const LINE: usize = 16;
+
 pub fn emit_all(w: &mut Writer, level: &Level) -> Family {
     let mut kernels = Vec::new();
     for (cols, &max) in (1..).zip(level.gemm) {
@@ -45,6 +48,7 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
     w.open("for _ in 0..p.tiles");
     prefetch_tile(w, level);
     w.line("let mut b = head;");
+    prefetch_tile_of_c(w, level, mr, nr);
     for j in 0..cols {
         w.line(format!("let mut c0_{j} = unsafe {{ v::load(b.add({})) }};", j * lanes));
     }
@@ -74,6 +78,18 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
     w.close();
     w.close();
     kernel
+}
+
+/// Stores of a whole tile at once into lines that are not there fill the store buffer, and the next tile waits: with few k
+/// MobileNetV1's products on large images take 1.05 to 1.12 times as long without this. In bytes, a quarter of the lines,
+/// no difference was found.
+fn prefetch_tile_of_c(w: &mut Writer, level: &Level, mr: usize, nr: usize) {
+    if !level.prefetch {
+        return;
+    }
+    for (i, j) in (0..mr).flat_map(|i| (0..nr).step_by(LINE).map(move |j| (i, j))) {
+        w.line(format!("v::prefetch_write(c.wrapping_add({i} * p.c_stride + {j}).cast());"));
+    }
 }
 
 /// `step` values of k a turn.

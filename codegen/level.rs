@@ -28,7 +28,8 @@ pub struct Level {
     pub gemm: &'static [usize],
     /// Panels that the one-row product walks side by side, to have enough independent chains.
     pub gemv_panels: usize,
-    /// Whether products prefetch weights: where they multiply them faster than they come from beyond L2.
+    /// Whether products prefetch weights, and those in f32 what they will write: where they multiply faster than lines
+    /// come from beyond L2.
     pub prefetch: bool,
     /// Output pixels that one depthwise step computes, widest first; ends with 1.
     pub dw_pixels: &'static [usize],

@@ -1,6 +1,7 @@
-"""python report.py FILE.json OUT [--layers FILE.json]: what run.py measured as OUT/peers.md and SVG charts.
+"""python report.py FILE.json OUT [--layers FILE.json ..]: what run.py measured as OUT/peers.md and SVG charts.
 
---layers: the output of `kolibri bench NETWORKS --lone --json`, for the roofline.
+--layers: the output of `kolibri bench NETWORKS --lone --json` for the roofline and, like that with `--int8`, for what
+networks would take at the peak of a core.
 """
 import argparse
 import json
@@ -53,21 +54,28 @@ class Matrix:
             return f'{text} (wrong: {r["cosine"]:.2f})'
         return f"**{text}**" if r["median_ms"] == best else text
 
-    def table(self):
+    def table(self, limits):
         lines = ["| | " + " | ".join(map(label, self.networks)) + " |", "|---" * (len(self.networks) + 1) + "|"]
         for engine in self.engines:
             lines.append(f"| {NAMES[engine]} | " + " | ".join(self.cell(n, engine) for n in self.networks) + " |")
+        ours = {n: self.time(n, "kolibri") for n in self.networks}
         for title, among in [("the best peer that is right", None), ("the best in Rust", RUST), ("OpenVINO in bf16", FEWER_BITS)]:
-            ratios = {}
-            for n in self.networks:
-                ours, (theirs, _) = self.time(n, "kolibri"), self.best_peer(n, among)
-                if ours and theirs:
-                    ratios[n] = theirs / ours
-            if ratios:
-                mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
-                cells = [f"{ratios[n]:.2f}" if n in ratios else "-" for n in self.networks]
-                lines.append(f"| times as fast as {title}, geometric mean {mean:.2f} | " + " | ".join(cells) + " |")
+            lines += self.ratios(f"times as fast as {title}", ours, among)
+        if limits:
+            times = [f"{limits[n]:.2f}" if n in limits else "-" for n in self.networks]
+            lines.append("| all multiply-adds at the measured peak of a core | " + " | ".join(times) + " |")
+            lines += self.ratios("times as fast as the best peer, were that reached", limits)
         return lines
+
+    def ratios(self, title, ours, among=None):
+        """How many times as long as `ours` the best peers take: a row, or none."""
+        theirs = {n: self.best_peer(n, among)[0] for n in self.networks}
+        ratios = {n: theirs[n] / ours[n] for n in self.networks if theirs[n] and ours.get(n)}
+        if not ratios:
+            return []
+        mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
+        cells = [f"{ratios[n]:.2f}" if n in ratios else "-" for n in self.networks]
+        return [f"| {title}, geometric mean {mean:.2f} | " + " | ".join(cells) + " |"]
 
     def chart(self, path, title):
         engines = [e for e in self.engines if e not in RUST + FEWER_BITS]
@@ -93,6 +101,16 @@ class Matrix:
         figure.tight_layout()
         figure.savefig(path, metadata={"Date": None})
         plt.close(figure)
+
+
+def at_peak(reports):
+    """Milliseconds of each network's operations at the peak, by data type."""
+    times = {}
+    for r in (r for r in reports if "network" in r):
+        dtype, rate, peak = ("int8", "gops", r["int8_peak_gops"]) if "int8_peak_gops" in r else ("f32", "gflops", r["peak_gflops"])
+        rows = [row for row in r["tables"][0]["rows"] if row.get(rate)]
+        times.setdefault(dtype, {})[r["network"]] = sum(row[rate] * row["us"] * row["count"] for row in rows) / peak * 1e-3
+    return times
 
 
 def roofline(reports, path):
@@ -124,10 +142,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--layers", type=Path)
+    parser.add_argument("--layers", type=Path, nargs="*", default=[])
     arguments = parser.parse_args()
     run = json.loads(arguments.results.read_text())
     results, machine = run["results"], run["machine"]
+    layers = [json.loads(path.read_text()) for path in arguments.layers]
+    limits = at_peak(sum(layers, []))
     arguments.out.mkdir(exist_ok=True)
     versions = {NAMES[r["engine"]]: r["version"] for r in results if "version" in r}
     lines = [
@@ -144,8 +164,9 @@ def main():
         matrix = Matrix(group + beside if dtype == "int8" else group)
         held = "" if hold == "full" else f", held to {hold}"
         title = f'{dtype}, {threads} thread{"s" if threads > 1 else ""}{held}'
-        lines += ["", f"## {title}", "", *matrix.table()]
-        if hold == "full" and threads == 1:
+        first = hold == "full" and threads == 1
+        lines += ["", f"## {title}", "", *matrix.table(limits.get(dtype, {}) if first else {})]
+        if first:
             matrix.chart(arguments.out / f"peers-{dtype}.svg", title)
     scaling = {}
     for r in results:
@@ -163,9 +184,8 @@ def main():
         seen = dict.fromkeys(f'- {NAMES[r["engine"]]}, {r["dtype"]}, {label(r["network"])}: {r["error"]}' for r in errors)
         lines += seen
     (arguments.out / "peers.md").write_text("\n".join(lines) + "\n")
-    if arguments.layers:
-        reports = json.loads(arguments.layers.read_text())
-        roofline(reports, arguments.out / "roofline.svg")
+    if layers:
+        roofline(layers[0], arguments.out / "roofline.svg")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ if [ ! -e "$work/data.ready" ]; then
     touch "$work/data.ready"
 fi
 "$python" benches/peers/run.py "$work/data" --out "$work/report/results.json" "$@"
-target/release/kolibri bench "${networks[@]}" --lone --json >"$work/report/layers.json"
-"$python" benches/peers/report.py "$work/report/results.json" "$work/report" --layers "$work/report/layers.json"
+layers=("$work/report/layers.json" "$work/report/layers-int8.json")
+target/release/kolibri bench "${networks[@]}" --lone --json >"${layers[0]}"
+target/release/kolibri bench "${networks[@]}" --lone --int8 --json >"${layers[1]}"
+"$python" benches/peers/report.py "$work/report/results.json" "$work/report" --layers "${layers[@]}"
 echo "$work/report/peers.md"

@@ -85,6 +85,13 @@ pub fn prefetch(p: *const u8) {
     _mm_prefetch::<_MM_HINT_T1>(p.cast())
 }
 
+/// Asks for the line at `p`, wherever that is, to be written.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub fn prefetch_write(p: *const u8) {
+    _mm_prefetch::<_MM_HINT_ET0>(p.cast())
+}
+
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub fn add(a: F32, b: F32) -> F32 {

@@ -3,7 +3,7 @@
 mod int8;
 mod rows;
 
-pub use super::avx2::prefetch;
+pub use super::avx2::{prefetch, prefetch_write};
 use core::arch::x86_64::*;
 pub use int8::*;
 pub use rows::*;
