@@ -1,27 +1,27 @@
 //! When to run in strips, how high they are, and how wide blocks of channels.
 //!
-//! Measured by `cargo bench -p kolibri --bench chain -- avx2 avx512vnni --strips`, all in one run, on one thread of a
-//! Zen 4 core (L2 of 1 MB, L3 of 32 MB that others shared): how many times as fast as a chain that runs one by one is
+//! Measured by `cargo bench -p kolibri --bench chain -- avx2 avx512vnni f32 u8 --strips`, all in one run, on one thread of
+//! a Zen 4 core (L2 of 1 MB, L3 of 32 MB that others shared): how many times as fast as a chain that runs one by one is
 //! one in strips, by the height of its strips. Runs agree within 2 %, but for the first row: it was 1.0 to 1.5, as L3
 //! was busy or not.
 //!
 //! ```text
 //!                           between, MB     rows:  1     2     4     7    14
-//! f32  112 16>96>96>24 s2           6.0          1.38  1.42  1.41  1.40  1.35   avx512
-//!                                                1.06  1.09  1.10  1.07  1.04   avx2
-//!       56 24>144>144>24 s1         3.6          1.01  1.02  1.02  1.02  1.01   avx512
-//!                                                1.02  1.04  1.05  1.05  1.03   avx2
-//!       56 24>144>144>32 s2         2.3          1.00  1.02  1.03  1.03  1.01   avx512
-//!       56 128>128>128 s1           1.6          0.99  1.00  1.00  1.01  0.99   avx512
-//!       28 32>192>192>32 s1         1.2          0.99  1.01  1.01  1.02  1.01   avx512
-//!                                                1.00  1.03  1.04  1.04  1.04   avx2
-//!       14 96>576>576>96 s1         0.9          1.00  1.00  1.01  1.00  0.99   avx512
-//!       14 512>512>512 s1           0.4          0.97  0.98  0.99  0.99  1.00   avx512, weights of 1 MB
-//!                                                0.93  0.98  0.98  1.01  1.00   avx2
-//! u8   112 16>96>96>24 s2           1.5          0.97  0.99  1.00  1.01  1.01   avx512vnni
-//!       56 24>144>144>24 s1         0.9          0.95  0.98  0.99  1.00  1.00   avx512vnni
-//!       28 32>192>192>32 s1         0.3          0.91  0.95  0.97  0.98  0.99   avx512vnni
-//!       14 512>512>512 s1           0.2          0.99  1.00  1.00  1.00  1.00   avx512vnni
+//! f32  112 16>96>96>24 s2           6.0          1.02  1.04  1.04  1.04  1.02   avx512
+//!                                                1.05  1.09  1.07  1.06  1.03   avx2
+//!       56 24>144>144>24 s1         3.6          0.99  1.01  1.02  1.02  1.01   avx512
+//!                                                1.02  1.04  1.05  1.06  1.02   avx2
+//!       56 24>144>144>32 s2         2.3          1.00  1.01  1.02  1.02  1.01   avx512
+//!       56 128>128>128 s1           1.6          0.99  1.00  0.99  1.00  1.00   avx512
+//!       28 32>192>192>32 s1         1.2          0.98  1.01  1.02  1.01  1.02   avx512
+//!                                                0.98  0.99  1.02  1.03  1.01   avx2
+//!       14 96>576>576>96 s1         0.9          0.98  0.99  1.00  1.00  1.00   avx512
+//!       14 512>512>512 s1           0.4          0.97  0.99  0.99  1.00  1.00   avx512, weights of 1 MB
+//!                                                0.90  0.97  0.98  1.00  0.99   avx2
+//! u8   112 16>96>96>24 s2           1.5          0.95  0.99  1.00  1.01  1.01   avx512vnni
+//!       56 24>144>144>24 s1         0.9          0.86  0.96  0.98  0.98  1.00   avx512vnni
+//!       28 32>192>192>32 s1         0.3          0.84  0.94  0.97  0.98  1.00   avx512vnni
+//!       14 512>512>512 s1           0.2          0.96  0.99  0.99  0.99  1.00   avx512vnni
 //! ```
 //! So strips pay where what lies between leaves L2, change nothing where it does not, and cost where they are of one
 //! row of few bytes. The kernels are bound by arithmetic on this core, and L3 keeps up unless it is shared.
