@@ -35,14 +35,16 @@ const L2: usize = 1 << 20;
 const BLOCK: usize = 64 << 10;
 
 /// Rows of the output to compute at a time, where that is faster than one convolution after the other: where what lies
-/// between leaves L2, and weights, which every strip reads, stay there.
+/// between leaves L2, and weights, which every strip reads, stay there. A single image may be twice as large: on Zen 4
+/// that of 0.8 MB in `112 64>64>128 s2` takes in strips 1.06 times as long on one thread, 1.1 times on two.
 pub(super) fn strip<T: Element>(convs: &[Conv2d<T>], placed: &[Placed]) -> Option<usize> {
     let weights = convs.iter().fold(0usize, |sum, conv| {
         let g = conv.geometry();
         sum.saturating_add(g.cout * g.group_cin() * g.taps() * size_of::<T>())
     });
     let whole = between::<T>(convs, placed, placed.iter().map(|placed| placed.oh));
-    (whole > L2 / 2 && weights <= L2).then(|| strip_rows::<T>(convs, placed))
+    let stays = if convs.len() == 2 { L2 } else { L2 / 2 };
+    (whole > stays && weights <= L2).then(|| strip_rows::<T>(convs, placed))
 }
 
 /// Rows of the output to compute at a time: as many as leave what lies between in a quarter of L2, beside the weights
