@@ -80,9 +80,8 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
     kernel
 }
 
-/// Stores of a whole tile at once into lines that are not there fill the store buffer, and the next tile waits: with few k
-/// MobileNetV1's products on large images take 1.05 to 1.12 times as long without this. In bytes, a quarter of the lines,
-/// no difference was found.
+/// So that stores of a whole tile at once do not wait for their lines, and the next tile for them, where k is small and C
+/// beyond L2; `codegen/README.md` has what that gains. In bytes, a quarter of the lines, no difference was found.
 fn prefetch_tile_of_c(w: &mut Writer, level: &Level, mr: usize, nr: usize) {
     if !level.prefetch {
         return;

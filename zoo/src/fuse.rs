@@ -12,7 +12,7 @@ const RUNS: [&[&[Op]]; 3] = [
     &[&[Op::Gap], &[Op::PwConv], &[Op::PwConv], &[Op::Sigmoid], &[Op::Mul]],
     // An inverted residual, and a stem with the separable convolution behind it.
     &[&[Op::Conv, Op::PwConv], &[Op::DwConv], &[Op::PwConv]],
-    // A separable convolution. Two in a chain took 1.02 to 1.04 times as long in MobileNetV1 in f32: more images between
+    // A separable convolution. Two in a chain took 1.00 to 1.04 times as long in MobileNetV1 in f32: more images between
     // the first and the last, where an arena reuses two.
     &[&[Op::DwConv, Op::PwConv, Op::Conv], &[Op::DwConv, Op::PwConv]],
 ];

@@ -35,8 +35,9 @@ const L2: usize = 1 << 20;
 const BLOCK: usize = 64 << 10;
 
 /// Rows of the output to compute at a time, where that is faster than one convolution after the other: where what lies
-/// between leaves L2, and weights, which every strip reads, stay there. A single image may be twice as large: on Zen 4
-/// that of 0.8 MB in `112 64>64>128 s2` takes in strips 1.06 times as long on one thread, 1.1 times on two.
+/// between leaves L2, and weights, which every strip reads, stay there. A single image may be twice as large: in
+/// MobileNetV1 on Zen 4 `112 64>64>128 s2`, with 0.8 MB, takes in strips 0.97 to 1.17 times as long on one thread and 1.01
+/// to 1.26 times on two, of five comparisons each; in the bench of chains there is no difference.
 pub(super) fn strip<T: Element>(convs: &[Conv2d<T>], placed: &[Placed]) -> Option<usize> {
     let weights = convs.iter().fold(0usize, |sum, conv| {
         let g = conv.geometry();
