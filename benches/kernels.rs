@@ -149,13 +149,16 @@ fn depthwise(kernels: &Kernels, o: &mut Operands, bench: &mut Bench<'_>) {
         w: o.b.as_ptr(),
         out: o.out.as_mut_ptr(),
         out_stride: CHANNELS,
+        out_row_stride: PIXELS * CHANNELS,
         min: 0.0,
         max: 6.0,
     };
     for (k, s) in DW_SHAPES {
-        for pixels in 0..kernels.dw_pixels.len() {
-            let Some(kernel) = kernels.dwconv(k, s, pixels) else { continue };
-            bench.kernel(kernel, &args(o, k * k), Work::Flops(2 * PIXELS * CHANNELS * k * k));
+        for (rows, pixels) in
+            (1..=kernels.dw_rows).flat_map(|rows| (0..kernels.dw_pixels.len()).map(move |i| (rows, i)))
+        {
+            let Some(kernel) = kernels.dwconv(k, s, rows, pixels) else { continue };
+            bench.kernel(kernel, &args(o, k * k), Work::Flops(2 * rows * PIXELS * CHANNELS * k * k));
         }
     }
     for (kernel, _) in kernels.dwconv_taps_f32.iter().zip(TAPS_PIXELS) {

@@ -33,9 +33,11 @@ pub struct Level {
     pub prefetch: bool,
     /// Output pixels that one depthwise step computes, widest first; ends with 1.
     pub dw_pixels: &'static [usize],
-    /// Whether depthwise kernels take two registers of channels at a time where there are as many: one pointer then
-    /// serves both.
-    pub dw_pairs: bool,
+    /// The most output rows that one depthwise step computes.
+    pub dw_rows: usize,
+    /// Whether the depthwise kernel for any taps takes two registers of channels at a time where there are as many: one
+    /// pointer then serves both.
+    pub taps_pairs: bool,
     /// The level whose kernels it shares where it has none of its own: everything but the int8 products. Of what is in
     /// `HALVES`, the level that it is half of.
     pub base: Option<&'static str>,
@@ -93,7 +95,8 @@ const PORTABLE: Level = Level {
     gemv_panels: 4,
     prefetch: false,
     dw_pixels: &[7, 4, 1],
-    dw_pairs: false,
+    dw_rows: 1,
+    taps_pairs: false,
     base: None,
     tiles: false,
     int8: Int8 {
@@ -189,7 +192,8 @@ const NEON: Level = Level {
     a_step: 4,
     gemm: &[8, 8, 7, 6],
     gemv_panels: 2,
-    dw_pairs: true,
+    dw_rows: 2,
+    taps_pairs: true,
     int8: Int8 {
         element: 2,
         unit: 2,

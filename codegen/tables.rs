@@ -159,6 +159,7 @@ fn emit_facts(w: &mut Writer, level: &Level) {
     w.line(format!("gemm_mr: &{:?},", level.gemm));
     w.line(format!("gemv_panels: {},", level.gemv_panels));
     w.line(format!("prefetch: {},", level.prefetch));
+    w.line(format!("dw_rows: {},", level.dw_rows));
     w.line(format!("dw_pixels: &{:?},", level.dw_pixels));
     w.line(format!("probe_fma_flops: {},", 2 * level.lanes * (level.registers - 4)));
 }

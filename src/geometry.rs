@@ -283,7 +283,7 @@ pub enum Activation {
     Clamp {
         /// Lower bound.
         min: f32,
-        /// Upper bound.
+        /// Upper bound; -0 is taken as 0.
         max: f32,
     },
     /// `x * (min(max(x + 3, 0), 6) * (1 / 6))`, each step rounded (MobileNetV3, arXiv 1905.02244).
@@ -293,13 +293,14 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The clamp that the kernels apply; infinite bounds where there is none. NaN passes through.
+    /// The clamp that the kernels apply; infinite bounds where there is none. NaN passes through. No upper bound is -0, by
+    /// the contract of the kernels.
     pub(crate) fn bounds(self) -> (f32, f32) {
         match self {
             Activation::None | Activation::HardSwish | Activation::Sigmoid => (f32::NEG_INFINITY, f32::INFINITY),
             Activation::Relu => (0.0, f32::INFINITY),
             Activation::Relu6 => (0.0, 6.0),
-            Activation::Clamp { min, max } => (min, max),
+            Activation::Clamp { min, max } => (min, max + 0.0),
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Kernels {
     pub gemv_panels: usize,
     /// Whether products heed [`GemmF32::ahead`] and [`GemmI8::ahead`].
     pub prefetch: bool,
+    /// The most output rows of the depthwise kernels.
+    pub dw_rows: usize,
     /// Output pixels of the depthwise kernels, most first, the last is 1.
     pub dw_pixels: &'static [usize],
     /// Floating-point operations in one turn of [`Kernels::probe_fma_f32`].
@@ -35,7 +37,7 @@ pub struct Kernels {
     pub gemm_f32: &'static [Kernel<GemmF32>],
     /// Single rows, `gemv_panels` panels side by side.
     pub gemv_f32: &'static [Kernel<GemmF32>],
-    /// For each of [`DW_SHAPES`] the kernels of each of `dw_pixels`.
+    /// For each of [`DW_SHAPES`] the kernels of 1 to `dw_rows` rows, of each of `dw_pixels`.
     pub dwconv_f32: &'static [Kernel<DwConvF32>],
     /// Depthwise with any taps, for each of [`TAPS_PIXELS`].
     pub dwconv_taps_f32: &'static [Kernel<DwConvF32>],
@@ -203,7 +205,7 @@ pub const AMX_ROWS: usize = 8;
 /// The most bytes of k that a product on tile registers takes at a time.
 pub const AMX_K: usize = 64;
 /// The most rows that a depthwise kernel reads.
-pub const DW_ROWS: usize = 8;
+pub const DW_ROWS: usize = 9;
 
 /// `k` bytes, and as few more as make steps of at most [`AMX_K`] equal and of whole units.
 pub fn amx_k(k: usize) -> usize {
@@ -230,10 +232,11 @@ impl Kernels {
         (1..=max).contains(&mr).then(|| self.gemm_i8.get(before + mr - 1).copied())?
     }
 
-    /// The depthwise kernel for `k`x`k` taps at `stride` and the `pixels`-th of `dw_pixels`.
-    pub fn dwconv(&self, k: usize, stride: usize, pixels: usize) -> Option<Kernel<DwConvF32>> {
+    /// The depthwise kernel for `k`x`k` taps at `stride`, `rows` output rows and the `pixels`-th of `dw_pixels`.
+    pub fn dwconv(&self, k: usize, stride: usize, rows: usize, pixels: usize) -> Option<Kernel<DwConvF32>> {
         let shape = DW_SHAPES.iter().position(|&s| s == (k, stride))?;
-        (pixels < self.dw_pixels.len()).then(|| self.dwconv_f32.get(shape * self.dw_pixels.len() + pixels).copied())?
+        let known = (1..=self.dw_rows).contains(&rows) && pixels < self.dw_pixels.len();
+        known.then(|| self.dwconv_f32[(shape * self.dw_rows + rows - 1) * self.dw_pixels.len() + pixels])
     }
 
     /// Name and registers of every kernel, probes left out.

@@ -70,14 +70,17 @@ fn tables_hold_what_their_names_say() {
         assert_eq!(kernels.gemm_f32.len(), kernels.gemm_mr.iter().sum::<usize>());
         assert_eq!(kernels.gemv_f32[0].name, format!("gemv_f32_1x{}_{level}", kernels.gemv_panels * kernels.nr()));
         for (k, s) in DW_SHAPES {
-            for (i, x) in kernels.dw_pixels.iter().enumerate() {
-                let kernel = kernels.dwconv(k, s, i).expect("in the table");
-                assert_eq!(kernel.name, format!("dwconv_f32_k{k}s{s}x{x}_{level}"));
+            for rows in 1..=kernels.dw_rows {
+                for (i, x) in kernels.dw_pixels.iter().enumerate() {
+                    let kernel = kernels.dwconv(k, s, rows, i).expect("in the table");
+                    assert_eq!(kernel.name, format!("dwconv_f32_k{k}s{s}_{rows}x{x}_{level}"));
+                }
+                assert!(kernels.dwconv(k, s, rows, kernels.dw_pixels.len()).is_none());
             }
-            assert!(kernels.dwconv(k, s, kernels.dw_pixels.len()).is_none());
+            assert!(kernels.dwconv(k, s, 0, 0).is_none() && kernels.dwconv(k, s, kernels.dw_rows + 1, 0).is_none());
         }
-        assert!(kernels.dwconv(4, 1, 0).is_none() && kernels.dwconv(3, 3, 0).is_none());
-        assert_eq!(kernels.dwconv_f32.len(), DW_SHAPES.len() * kernels.dw_pixels.len());
+        assert!(kernels.dwconv(4, 1, 1, 0).is_none() && kernels.dwconv(3, 3, 1, 0).is_none());
+        assert_eq!(kernels.dwconv_f32.len(), DW_SHAPES.len() * kernels.dw_rows * kernels.dw_pixels.len());
         assert_eq!(kernels.dw_pixels.last(), Some(&1));
         for (kernel, x) in kernels.dwconv_taps_f32.iter().zip(TAPS_PIXELS) {
             assert_eq!(kernel.name, format!("dwconv_f32_tapsx{x}_{level}"));

@@ -6,10 +6,10 @@ its own, and branches are plain addresses.
 
 Of each kernel one steady state is simulated, the body of a loop, over and over with all loads from L1:
 - of a product the loop over k: the innermost loop with the most multiply-adds;
-- of a depthwise kernel the loop over blocks of channels: a whole block (or two, where they are taken together) for X
-  pixels, from biases to stores, with the loop over kernel rows unrolled. Where it forks the shortest way is taken: that
-  of a whole block, and of bytes that need no zero point and no clamp. Where two output rows share what is interleaved:
-  both, and the interleaving of as many columns.
+- of a depthwise kernel the loop over blocks of channels: a whole block for the pixels of a step, from biases to stores,
+  with the loop over kernel rows unrolled. Where it forks the shortest way is taken: that of a whole block, and of bytes
+  that need no zero point and no clamp. Where two output rows share what is interleaved: both, and the interleaving of as
+  many columns.
 
 Multiply-adds are counted as instructions do them, so an `sdot` of three rows counts four. The limit is what the same
 model does of the same instruction, by vectors or by a lane, on independent sums. Models know no cache but L1, nor all
@@ -30,6 +30,8 @@ FORMS = {
 }
 # Depthwise: the instruction of each family and level, the rows that it adds up, the channels of a block.
 DEPTHWISE = {"f32_neon": ("fmla", 1, 4), "i8_neon": ("smlal", 1, 16), "i8_neon_dotprod": ("sdot", 4, 16)}
+# Of a kernel's name what is computed: kernel size, stride, output rows if it says so, pixels, level.
+DWCONV = re.compile(r"dwconv_(f32|i8)_k(\d)s(\d)(?:_(\d))?x(\d)_(\w+)")
 
 
 def macs(insn):
@@ -152,30 +154,32 @@ def steady_state(name, body):
     if not name.startswith("dwconv"):
         turns = [flow.turn(head, 1)[0] for head in flow.loops if not flow.inside(head)]
         return max(turns, key=count)
-    kind, k, stride, pixels, level = re.match(r"dwconv_(\w+)_k(\d)s(\d)x(\d)_(\w+)", name).groups()
-    k, (_, rows, channels) = int(k), DEPTHWISE[f"{kind}_{level}"]
-    total = int(pixels) * k * -(-k // rows) * rows * channels
+    kind, k, stride, outputs, pixels, level = DWCONV.match(name).groups()
+    k, stride, outputs, pixels = int(k), int(stride), int(outputs or 1), int(pixels)
+    _, rows, channels = DEPTHWISE[f"{kind}_{level}"]
     units = -(-k // rows)
-    # Two blocks of channels at a time, or one; the loop over kernel rows, or units of them, is there, or was unrolled.
-    for blocks, head, times in product((2, 1), sorted(flow.loops, key=flow.depth, reverse=True), (k, units, 1)):
+    total = outputs * pixels * k * units * rows * channels
+    # The loop over kernel rows, or those that two output rows see, or units of them, is there, or was unrolled.
+    for head, times in product(sorted(flow.loops, key=flow.depth, reverse=True), (k, k - stride, units, 1)):
         code = flow.turn(head, times)[0]
-        if count(code) == blocks * total:
-            turn, columns = interleaving(flow, k + int(stride))
-            return columns * 2 * code + int(pixels) * turn if columns else code
+        if count(code) == total:
+            turn, columns = interleaving(flow, k + stride)
+            return columns * 2 * code + pixels * turn if columns else code
     raise ValueError(f"{name}: no loop has {total} multiply-adds a turn")
 
 
 def chosen(names):
-    """Of each family the widest: the most rows of a tile, the most pixels."""
+    """Of each family the widest: the most rows of a tile, the most rows and pixels."""
     best = {}
     for name in names:
         if m := re.match(r"(gem[mv]_(?:f32|i8))_(\d+)x(\d+)_(.+)", name):
-            key, size = (m[1], m[4], int(m[3])), int(m[2])
-        elif m := re.match(r"(dwconv_(?:f32|i8))_k(\d)s(\d)x(\d)_(.+)", name):
-            key, size = (m[1], m[5], m[2], m[3]), int(m[4])
+            key, size = (m[1], m[4], int(m[3])), (int(m[2]),)
+        elif m := DWCONV.match(name):
+            kind, k, stride, outputs, pixels, level = m.groups()
+            key, size = (f"dwconv_{kind}", level, k, stride), (int(outputs or 1), int(pixels))
         else:
             continue
-        best[key] = max(best.get(key, (0, "")), (size, name))
+        best[key] = max(best.get(key, ((), "")), (size, name))
     family = lambda key: ["gemm_f32", "gemv_f32", "gemm_i8", "dwconv_f32", "dwconv_i8"].index(key[0])
     return [best[key][1] for key in sorted(best, key=lambda key: (family(key), key[1:]))]
 

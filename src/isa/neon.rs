@@ -122,12 +122,11 @@ pub fn fma_lane<const L: i32>(a: F32, b: F32, c: F32) -> F32 {
     vfmaq_laneq_f32::<L>(c, b, a)
 }
 
-/// Bounds that pass NaN and the sign of zero through, which `fmax` and `fmin` do not.
+/// Bounds that pass NaN and the sign of zero through. `fmax` of a zero would not; `fmin` does, as no upper bound is -0.
 #[inline]
 #[target_feature(enable = "neon")]
 pub fn clamp(x: F32, lo: F32, hi: F32) -> F32 {
-    let x = vbslq_f32(vcltq_f32(x, lo), lo, x);
-    vbslq_f32(vcgtq_f32(x, hi), hi, x)
+    vminq_f32(vbslq_f32(vcltq_f32(x, lo), lo, x), hi)
 }
 
 /// `x` where it is greater than `held` or NaN.

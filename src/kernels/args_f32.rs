@@ -46,7 +46,7 @@ pub struct GemmF32 {
     pub columns: usize,
     /// Lower bound of the result.
     pub min: f32,
-    /// Upper bound of the result.
+    /// Upper bound of the result; not -0.
     pub max: f32,
 }
 
@@ -62,16 +62,17 @@ impl GemmF32 {
     }
 }
 
-/// One row of output pixels of a depthwise convolution.
+/// Rows of output pixels of a depthwise convolution, one below the other, as many as a kernel computes.
 ///
 /// # Contract
-/// - K x K kernels of `pixels` output pixels: `width >= pixels`; each of the first K of `rows` points at
-///   `(width - 1) * S + K` pixel pointers. Kernels for any taps: `width` is a multiple of `pixels`, and `rows[0]` points
-///   at `width * taps` pixel pointers, output pixel by output pixel.
+/// - K x K kernels of `pixels` output pixels: `width >= pixels`; each of the first K of `rows`, and of S more for each
+///   output row but the first, points at `(width - 1) * S + K` pixel pointers. Kernels for any taps compute one row:
+///   `width` is a multiple of `pixels`, and `rows[0]` points at `width * taps` pixel pointers, output pixel by output
+///   pixel.
 /// - Each pixel pointer plus `offset` is valid for reads of `channels` values.
 /// - `w` is valid for reads of the packed weights: for each block of channels, bias and taps, a register each.
-/// - `out + x * out_stride`, for each x below `width`, is valid for writes of `channels` values and overlaps nothing
-///   that is read.
+/// - `out + q * out_row_stride + x * out_stride`, for each output row q and each x below `width`, is valid for writes of
+///   `channels` values and overlaps nothing that is read.
 #[derive(Debug)]
 pub struct DwConvF32 {
     /// Tables of pixel pointers.
@@ -90,9 +91,11 @@ pub struct DwConvF32 {
     pub out: *mut f32,
     /// Values from an output pixel to the next.
     pub out_stride: usize,
+    /// Values from an output row to the next.
+    pub out_row_stride: usize,
     /// Lower bound of the result.
     pub min: f32,
-    /// Upper bound of the result.
+    /// Upper bound of the result; not -0.
     pub max: f32,
 }
 
@@ -160,7 +163,7 @@ pub struct ElementwiseF32 {
     pub function: Function,
     /// Lower bound of a clamp.
     pub min: f32,
-    /// Upper bound of a clamp.
+    /// Upper bound of a clamp; not -0.
     pub max: f32,
 }
 

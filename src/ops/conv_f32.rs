@@ -192,7 +192,7 @@ impl ConvPath<f32> for ConvF32 {
         let Images { placed, x, y, residual, .. } = images;
         let finish = Finish { kernels: self.kernels, activation: self.activation, residual: *residual };
         match &self.path {
-            Path::Depthwise(depthwise) => run_parts(parallel, units, 1, scratch, |rows, memory| {
+            Path::Depthwise(depthwise) => run_parts(parallel, units, depthwise.outputs(), scratch, |rows, memory| {
                 // SAFETY: shapes and overlap were checked, and each task has its rows and its memory.
                 unsafe { depthwise.run(x, y, placed, rows, true, &finish, memory) }
             }),

@@ -1,10 +1,10 @@
-//! Depthwise convolution: tables of pixel pointers, a row of outputs at a time.
+//! Depthwise convolution: tables of pixel pointers, a row or two of outputs at a time.
 
 use super::{elementwise::Finish, ring::Ring, taps::Taps};
 use crate::{
     ConvGeometry, Error,
     geometry::Placed,
-    kernels::{DW_ROWS, DwConvF32, Kernels, TAPS_PIXELS},
+    kernels::{DW_ROWS, DwConvF32, Kernel, Kernels, TAPS_PIXELS},
     pack::{depthwise_blocks, pack_depthwise},
     packed::{Packed, Packing},
     tensor::Raw,
@@ -50,7 +50,17 @@ impl Depthwise {
         let window = &self.geometry.window;
         let square = window.kernel[0] == window.kernel[1] && window.stride[0] == window.stride[1];
         let shape = (window.kernel[0], window.stride[0]);
-        (square && window.dilation == [1, 1] && self.kernels.dwconv(shape.0, shape.1, 0).is_some()).then_some(shape)
+        (square && window.dilation == [1, 1] && self.kernels.dwconv(shape.0, shape.1, 1, 0).is_some()).then_some(shape)
+    }
+
+    /// The most output rows that are computed at a time.
+    pub fn outputs(&self) -> usize {
+        self.shape().map_or(1, |_| self.kernels.dw_rows)
+    }
+
+    /// The most rows that kernels of a shape read.
+    fn input_rows(&self, (k, stride): (usize, usize)) -> usize {
+        k + (self.outputs() - 1) * stride
     }
 
     /// Channels to take at a time of images whose pixels are `pixel_stride` apart.
@@ -64,13 +74,14 @@ impl Depthwise {
         self.kernels.lanes
     }
 
-    /// Words of memory that a task needs: a table for each kernel row and one of zeros, and the copied rows; or the taps
-    /// of a row of outputs.
+    /// Words of memory that a task needs: a table for each row that is read and one of zeros, and the copied rows; or the
+    /// taps of a row of outputs.
     pub fn words(&self, placed: &Placed) -> Option<usize> {
-        let Some((k, stride)) = self.shape() else { return placed.ow.checked_mul(self.geometry.taps()) };
+        let Some(shape) = self.shape() else { return placed.ow.checked_mul(self.geometry.taps()) };
         // Any view may turn out to alias.
-        let copied = if self.chunk(0) == CHUNK { placed.w.checked_mul(k * CHUNK / 2)? } else { 0 };
-        Ring::<f32>::words(placed, k, stride, 1)?.checked_add(copied)
+        let copied =
+            if self.chunk(0) == CHUNK { placed.w.checked_mul(self.input_rows(shape) * CHUNK / 2)? } else { 0 };
+        Ring::<f32>::words(placed, shape.0, shape.1, self.outputs())?.checked_add(copied)
     }
 
     /// Which of the level's pixel counts takes the fewest steps for a row of `width` outputs, where the last step may
@@ -83,8 +94,13 @@ impl Depthwise {
         (0..self.kernels.dw_pixels.len()).min_by_key(cost).unwrap_or(0)
     }
 
+    /// The kernel of a shape for `outputs` rows.
+    fn kernel(&self, outputs: usize, width: usize) -> Option<Kernel<DwConvF32>> {
+        self.shape().and_then(|(k, stride)| self.kernels.dwconv(k, stride, outputs, self.pixels(width)))
+    }
+
     pub fn kernel_name(&self, width: usize) -> &'static str {
-        match self.shape().and_then(|(k, s)| self.kernels.dwconv(k, s, self.pixels(width))) {
+        match self.kernel(self.outputs(), width) {
             Some(kernel) => kernel.name,
             None => self.kernels.dwconv_taps_f32[usize::from(width < TAPS_PIXELS[0])].name,
         }
@@ -114,12 +130,15 @@ impl Depthwise {
         let zeros = unsafe { x.outside(self.zeros.as_ptr(), fresh) };
         for first in (0..x.c).step_by(chunk) {
             let x = if chunk == x.c { x } else { &x.part(first..first + chunk) };
-            for row in rows.clone() {
+            let mut row = rows.start;
+            while row < rows.end {
+                let outputs = self.outputs().min(rows.end - row).min(placed.oh - row % placed.oh);
+                let pixels = row * placed.ow..(row + outputs) * placed.ow;
                 let fresh = row == rows.start && (fresh || chunk < self.geometry.cin);
                 // SAFETY: the memory has room.
                 let tables = unsafe {
                     match self.shape() {
-                        Some(shape) => self.rows(x, placed, row, fresh, shape, zeros, memory),
+                        Some(shape) => self.rows(x, placed, row, outputs, fresh, shape, zeros, memory),
                         None => self.taps(x, placed, row, zeros, memory.cast()),
                     }
                 };
@@ -132,34 +151,38 @@ impl Depthwise {
                         offset: block * x.blocks.stride,
                         channels: channels.len(),
                         w: self.packed.as_ptr::<f32>().wrapping_add((first + channels.start) * (taps + 1)),
-                        out: y.pixel(row * placed.ow).wrapping_add(first + channels.start),
+                        out: y.pixel(pixels.start).wrapping_add(first + channels.start),
                         out_stride: y.pixel_stride,
+                        out_row_stride: y.pixel_stride * placed.ow,
                         min,
                         max,
                     };
                     // SAFETY: pointers lead to pixels of the image, copies of them, or zeros.
-                    unsafe { self.run_kernels(args) };
+                    unsafe { self.run_kernels(args, outputs) };
                 }
-                // SAFETY: these channels of the row were written.
-                unsafe { finish.run(y, row * placed.ow..(row + 1) * placed.ow, first..first + chunk) };
+                // SAFETY: these channels of the rows were written.
+                unsafe { finish.run(y, pixels, first..first + chunk) };
+                row += outputs;
             }
         }
     }
 
-    /// The tables of a row for a kernel of its own.
+    /// The tables of `outputs` rows for a kernel of its own.
     #[allow(clippy::too_many_arguments)]
     unsafe fn rows(
         &self,
         x: &Raw<f32>,
         placed: &Placed,
         row: usize,
+        outputs: usize,
         fresh: bool,
-        (k, stride): (usize, usize),
+        shape: (usize, usize),
         zeros: *const f32,
         memory: *mut u64,
     ) -> [*const *const f32; DW_ROWS] {
-        let ring = Ring { placed, k, stride, outputs: 1, zeros, memory };
-        let tables = Ring::<f32>::words(placed, k, stride, 1).unwrap_or(0);
+        let (k, stride) = shape;
+        let ring = Ring { placed, k, stride, outputs: self.outputs(), zeros, memory };
+        let tables = Ring::<f32>::words(placed, k, stride, self.outputs()).unwrap_or(0);
         let copies: *mut f32 = memory.wrapping_add(tables).cast();
         let n = row / placed.oh;
         let pixels = |iy: usize| {
@@ -167,7 +190,8 @@ impl Depthwise {
             if x.c == self.geometry.cin {
                 return pixels;
             }
-            let copy = Raw { ptr: copies.wrapping_add(iy % k * placed.w * x.c), pixel_stride: x.c, ..pixels };
+            let ptr = copies.wrapping_add(iy % self.input_rows(shape) * placed.w * x.c);
+            let copy = Raw { ptr, pixel_stride: x.c, ..pixels };
             for i in 0..placed.w {
                 // SAFETY: `x.c` channels of a pixel of the row, and the copy's room for them.
                 unsafe { copy.pixel(i).copy_from_nonoverlapping(pixels.pixel(i), x.c) };
@@ -175,7 +199,7 @@ impl Depthwise {
             copy
         };
         // SAFETY: the memory has room for the tables.
-        unsafe { ring.rows(row, 1, fresh, pixels) }
+        unsafe { ring.rows(row, outputs, fresh, pixels) }
     }
 
     /// The table of a row for the kernel for any taps.
@@ -197,13 +221,12 @@ impl Depthwise {
         rows
     }
 
-    /// One row.
+    /// As many rows.
     ///
     /// # Safety
     /// `args` keeps the contract of `DwConvF32`, but for which widths a kernel takes.
-    unsafe fn run_kernels(&self, args: DwConvF32) {
-        let kernel = self.shape().and_then(|(k, stride)| self.kernels.dwconv(k, stride, self.pixels(args.width)));
-        if let Some(kernel) = kernel {
+    unsafe fn run_kernels(&self, args: DwConvF32, outputs: usize) {
+        if let Some(kernel) = self.kernel(outputs, args.width) {
             // SAFETY: the contract of `DwConvF32`: `pixels` chose no more than the width.
             return unsafe { kernel.run(&args) };
         }

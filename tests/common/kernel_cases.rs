@@ -166,30 +166,27 @@ fn pack_depthwise(lanes: usize, channels: usize, weights: &[f32]) -> Vec<f32> {
     packed
 }
 
-/// `k` by `k` taps at stride `s`, `pixels` at a time.
-pub fn dwconv(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<DwConvF32>, [k, s, pixels]: [usize; 3], place: Place) {
+/// `k` by `k` taps at stride `s`, `rows` by `pixels` at a time.
+pub fn dwconv(
+    rng: &mut Rng,
+    kernels: &Kernels,
+    kernel: Kernel<DwConvF32>,
+    [k, s, rows, pixels]: [usize; 4],
+    place: Place,
+) {
     let width = pixels + rng.pick(&[0, 1, pixels - 1, pixels, pixels + 1, 2 * pixels + 1]);
     let inputs = (width - 1) * s + k;
-    depthwise(
-        rng,
-        kernels,
-        kernel,
-        place,
-        k * k,
-        width,
-        &|pixel, tap| tap / k * inputs + pixel * s + tap % k,
-        k,
-        inputs,
-    );
+    let input = |row: usize, pixel: usize, tap: usize| (row * s + tap / k) * inputs + pixel * s + tap % k;
+    depthwise(rng, kernels, kernel, place, k * k, [rows, width], &input, [k + (rows - 1) * s, inputs]);
 }
 
 /// Any taps, `pixels` at a time.
 pub fn dwconv_taps(rng: &mut Rng, kernels: &Kernels, kernel: Kernel<DwConvF32>, pixels: usize, place: Place) {
     let (width, taps) = (pixels * rng.range(1, 3), rng.range(1, 12));
-    depthwise(rng, kernels, kernel, place, taps, width, &|pixel, tap| pixel * taps + tap, 1, width * taps);
+    depthwise(rng, kernels, kernel, place, taps, [1, width], &|_, pixel, tap| pixel * taps + tap, [1, width * taps]);
 }
 
-/// `tables` tables of `inputs` pixels; `input(pixel, tap)` indexes all of them in turn.
+/// `tables` tables of `inputs` pixels; `input(row, pixel, tap)` indexes all of them in turn.
 #[allow(clippy::too_many_arguments)]
 fn depthwise(
     rng: &mut Rng,
@@ -197,10 +194,9 @@ fn depthwise(
     kernel: Kernel<DwConvF32>,
     place: Place,
     taps: usize,
-    width: usize,
-    input: &dyn Fn(usize, usize) -> usize,
-    tables: usize,
-    inputs: usize,
+    [outputs, width]: [usize; 2],
+    input: &dyn Fn(usize, usize, usize) -> usize,
+    [tables, inputs]: [usize; 2],
 ) {
     let data = rng.data(kernels.fma);
     let channels = rng.edge(kernels.lanes, 3);
@@ -222,7 +218,8 @@ fn depthwise(
     let weights = rng.values((1 + taps) * channels, data);
     let w = floats(place, &pack_depthwise(kernels.lanes, channels, &weights));
     let out_stride = channels + rng.below(4);
-    let len = (width - 1) * out_stride + channels;
+    let out_row_stride = width * out_stride + rng.below(4);
+    let len = (outputs - 1) * out_row_stride + (width - 1) * out_stride + channels;
     let mut out = floats(place, &vec![CANARY; len]);
     let args = DwConvF32 {
         rows,
@@ -233,6 +230,7 @@ fn depthwise(
         w: w.as_ptr(),
         out: out.as_mut_ptr(),
         out_stride,
+        out_row_stride,
         min: bounds.0,
         max: bounds.1,
     };
@@ -240,9 +238,12 @@ fn depthwise(
     unsafe { kernel.run(&args) };
 
     let mut expected = Expected::new(kernels, len);
-    for (pixel, c) in (0..width).flat_map(|pixel| (0..channels).map(move |c| (pixel, c))) {
-        let products = (0..taps).map(|tap| (pixels[input(pixel, tap)][offset + c], weights[(1 + tap) * channels + c]));
-        expected.set(pixel * out_stride + c, taps, chain(weights[c], products, bounds));
+    let outputs = (0..outputs).flat_map(|row| (0..width).map(move |pixel| (row, pixel)));
+    for (row, pixel, c) in outputs.flat_map(|(row, pixel)| (0..channels).map(move |c| (row, pixel, c))) {
+        let value = |tap: usize| pixels[input(row, pixel, tap)][offset + c];
+        let products = (0..taps).map(|tap| (value(tap), weights[(1 + tap) * channels + c]));
+        let at = row * out_row_stride + pixel * out_stride + c;
+        expected.set(at, taps, chain(weights[c], products, bounds));
     }
     expected.check(&(kernel.name, &args, data), &out);
 }
@@ -422,8 +423,11 @@ pub fn every_kernel(rng: &mut Rng, kernels: &Kernels, place: Place) {
     let cols = kernels.gemm_mr.len();
     kernels.gemv_f32.iter().for_each(|&kernel| gemm(rng, kernels, kernel, [1, cols, kernels.gemv_panels], place));
     for (k, s) in kolibri::kernels::DW_SHAPES {
-        for (i, &pixels) in kernels.dw_pixels.iter().enumerate() {
-            dwconv(rng, kernels, kernels.dwconv(k, s, i).expect("in the table"), [k, s, pixels], place);
+        for (rows, (i, &pixels)) in
+            (1..=kernels.dw_rows).flat_map(|rows| kernels.dw_pixels.iter().enumerate().map(move |of| (rows, of)))
+        {
+            let kernel = kernels.dwconv(k, s, rows, i).expect("in the table");
+            dwconv(rng, kernels, kernel, [k, s, rows, pixels], place);
         }
     }
     for (&kernel, pixels) in kernels.dwconv_taps_f32.iter().zip(kolibri::kernels::TAPS_PIXELS) {

@@ -63,6 +63,8 @@ pub fn magnitudes(values: &[f32]) -> Vec<f32> {
 
 pub fn activation(rng: &mut Rng) -> Activation {
     let (min, max) = rng.bounds();
+    // Of which -0 is taken as 0.
+    let max = if max == 0.0 && rng.one_in(2) { -0.0 } else { max };
     let clamp = Activation::Clamp { min, max };
     let all =
         [Activation::None, Activation::Relu, Activation::Relu6, clamp, Activation::HardSwish, Activation::Sigmoid];
