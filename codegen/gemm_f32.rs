@@ -44,7 +44,7 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
     w.open("for panel in 0..p.panels");
     w.line("let (mut rows, mut c) = (p.rows, unsafe { p.c.add(panel * p.panel_columns) });");
     w.line("let head = unsafe { p.b.add(panel * p.panel_len) };");
-    prefetch_panel(w, level);
+    prefetch_panel(w, level, 4 * nr);
     w.open("for _ in 0..p.tiles");
     prefetch_tile(w, level);
     w.line("let mut b = head;");

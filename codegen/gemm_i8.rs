@@ -46,7 +46,7 @@ fn emit(w: &mut Writer, level: &Level, mr: usize, cols: usize) -> Kernel {
     w.line("let (mut a, mut c) = (p.a, p.c.wrapping_add(panel * p.panel_columns));");
     w.line("let mut sums = p.sums.wrapping_add(panel * p.panel_columns);");
     w.line("let head = unsafe { p.b.add(panel * p.panel_len) };");
-    prefetch_panel(w, level);
+    prefetch_panel(w, level, int8.unit * nr);
     w.open("for _ in 0..p.tiles");
     prefetch_tile(w, level);
     w.line(format!("let mut b = unsafe {{ head.add({}) }};", 8 * nr));

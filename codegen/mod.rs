@@ -116,13 +116,15 @@ fn target_features(w: &mut Writer, level: &Level) {
     }
 }
 
-/// Before the tiles of a product's panel: what lies behind it is fetched a line a step of the innermost loop, not faster
-/// than it is computed with; the first tiles do it all, and those after them ask for one line over and over.
-fn prefetch_panel(w: &mut Writer, level: &Level) {
+/// Before the tiles of a product's panel, of which a step of the innermost loop reads `bytes`: what lies behind the panel is
+/// fetched evenly over all tiles, as by the first of them alone it would come faster than memory brings it, and what they
+/// compute with would wait. A step asks for one line at most, often for the one that the step before asked for.
+fn prefetch_panel(w: &mut Writer, level: &Level, bytes: usize) {
     if !level.prefetch {
         return;
     }
     w.line("let (mut ahead, behind) = (head.wrapping_add(p.panel_len), head.wrapping_add(2 * p.panel_len));");
+    w.line(format!("let pace = {bytes}usize.div_ceil(p.tiles.max(1)).min(64);"));
 }
 
 /// Before the innermost loop.
@@ -130,7 +132,7 @@ fn prefetch_tile(w: &mut Writer, level: &Level) {
     if !level.prefetch {
         return;
     }
-    w.line("let by = if p.ahead && ahead < behind { 64 } else { 0 };");
+    w.line("let by = if p.ahead && ahead < behind { pace } else { 0 };");
 }
 
 /// In the innermost loop, where a turn has so many steps.
