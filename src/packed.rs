@@ -102,7 +102,8 @@ impl Packed {
 
     /// The calls that multiply `m` rows by as many `panels`, of which the last ends at the byte `end`. Rows are in tiles as
     /// even as can be: 49 rows in tiles of at most 6 are four of 6 and five of 5, not eight of 6 and one of 1. Where the
-    /// weights are large, all rows pass a panel before the next one is read, which they `prefetch`.
+    /// weights are large, all rows pass a panel before the next one is read. They `prefetch` it in the call with the most
+    /// tiles, as a step asks for one line at most: 49 rows in tiles of at most 14 are one of 13, then three of 12.
     pub(crate) fn calls(
         &self,
         prefetch: bool,
@@ -115,6 +116,7 @@ impl Packed {
         let (large, more_behind) = (prefetch && bytes >= LARGE, end < bytes || self.followed);
         let tiles = m.div_ceil(max_mr);
         let (mr, higher) = (m / tiles, m % tiles);
+        let most = higher.max(tiles - higher);
         let step = if large { 1 } else { panels.max(1) };
         (0..panels).step_by(step).flat_map(move |panel| {
             let panels_of_call = panel..panel + step;
@@ -125,7 +127,7 @@ impl Packed {
                 row,
                 mr,
                 tiles,
-                ahead: ahead && row == 0,
+                ahead: ahead && tiles == most,
             })
         })
     }
