@@ -116,7 +116,7 @@ impl Packed {
         let (large, more_behind) = (prefetch && bytes >= LARGE, end < bytes || self.followed);
         let tiles = m.div_ceil(max_mr);
         let (mr, higher) = (m / tiles, m % tiles);
-        let most = higher.max(tiles - higher);
+        let asking = if higher > tiles - higher { mr + 1 } else { mr };
         let step = if large { 1 } else { panels.max(1) };
         (0..panels).step_by(step).flat_map(move |panel| {
             let panels_of_call = panel..panel + step;
@@ -127,7 +127,7 @@ impl Packed {
                 row,
                 mr,
                 tiles,
-                ahead: ahead && tiles == most,
+                ahead: ahead && mr == asking,
             })
         })
     }

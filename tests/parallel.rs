@@ -96,3 +96,114 @@ fn tasks_run_once() {
     lookup.run_in_place(ImageMut::nhwc(&mut y, 1, 1, 9, 1).expect("dense"), &Idle).expect("valid");
     assert_eq!(y, [5; 9]);
 }
+
+#[cfg(feature = "rayon")]
+mod held {
+    use super::*;
+    use kolibri::Rayon;
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        sync::Mutex,
+    };
+
+    fn pool(threads: usize) -> rayon::ThreadPool {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads")
+    }
+
+    /// Runs calls of up to twice as many tasks as threads, and a few more, and counts tasks.
+    fn count(threads: &dyn Parallel) {
+        for call in 0..500 {
+            let tasks = call % (2 * threads.threads() + 3);
+            let runs: Vec<_> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+            threads.run(tasks, &|i| {
+                runs[i].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(runs.iter().all(|runs| runs.load(Ordering::Relaxed) == 1), "{tasks} tasks: {runs:?}");
+        }
+    }
+
+    #[test]
+    fn each_task_runs_once() {
+        for threads in [1, 2, 3, 5] {
+            let pool = pool(threads);
+            pool.install(|| Rayon::hold(|held| assert_eq!(held.threads(), threads)));
+            // From a thread of the pool, then again.
+            (0..3).for_each(|_| pool.install(|| Rayon::hold(count)));
+        }
+        // From outside, in the global pool.
+        Rayon::hold(count);
+    }
+
+    #[test]
+    fn others_take_part() {
+        let met = AtomicUsize::new(0);
+        pool(3).install(|| {
+            Rayon::hold(|threads| {
+                // Each waits for all: so each is on a thread of its own.
+                threads.run(3, &|_| {
+                    met.fetch_add(1, Ordering::Relaxed);
+                    while met.load(Ordering::Relaxed) < 3 {
+                        std::thread::yield_now();
+                    }
+                });
+            });
+        });
+    }
+
+    #[test]
+    fn a_pool_that_is_busy_is_not_waited_for() {
+        let (pool, done) = (pool(2), AtomicUsize::new(0));
+        pool.in_place_scope(|scope| {
+            scope.spawn(|_| {
+                while done.load(Ordering::Relaxed) == 0 {
+                    std::thread::yield_now();
+                }
+            });
+            scope.spawn(|_| {
+                Rayon::hold(count);
+                done.store(1, Ordering::Relaxed);
+            });
+        });
+    }
+
+    #[test]
+    fn calls_within_tasks_and_at_once() {
+        pool(3).install(|| {
+            Rayon::hold(|threads| {
+                threads.run(3, &|_| count(threads));
+                std::thread::scope(|scope| (0..3).for_each(|_| drop(scope.spawn(|| count(threads)))));
+                // The pool as such is of use, too.
+                rayon::join(|| count(threads), || count(threads));
+                count(&Rayon);
+            });
+        });
+    }
+
+    #[test]
+    fn panics_pass() {
+        let message = |f: &(dyn Fn() + Sync)| {
+            let panic = catch_unwind(AssertUnwindSafe(f)).expect_err("a panic");
+            panic.downcast::<&str>().map(|text| *text).ok()
+        };
+        pool(2).install(|| {
+            let caller = || Rayon::hold(|_| panic!("caller"));
+            assert_eq!(message(&caller), Some("caller"));
+            Rayon::hold(|threads| {
+                for bad in 0..4 {
+                    let ran = Mutex::new(Vec::new());
+                    let task = || {
+                        threads.run(4, &|i| {
+                            assert!(i != bad, "task");
+                            ran.lock().expect("no panic holds it").push(i);
+                        });
+                    };
+                    assert_eq!(message(&task), Some("task"));
+                    // Other lanes were run.
+                    let ran = ran.into_inner().expect("no panic held it");
+                    assert!((0..4).all(|i| ran.contains(&i) || i % 2 == bad % 2), "{ran:?}");
+                }
+                count(threads);
+            });
+        });
+    }
+}

@@ -101,7 +101,7 @@ impl Common {
         if self.threads() == 1 {
             return f(&Serial);
         }
-        rayon::ThreadPoolBuilder::new().num_threads(self.threads()).build()?.install(|| f(&Rayon))
+        rayon::ThreadPoolBuilder::new().num_threads(self.threads()).build()?.install(|| Rayon::hold(f))
     }
 }
 
