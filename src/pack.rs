@@ -25,6 +25,18 @@ pub(crate) struct Panels {
     pub full: usize,
     /// Registers of the last panel; 0 where the full panels hold all columns.
     pub tail: usize,
+    /// Rows of A that take longer to multiply than B does to come from a cache that cores share.
+    hiding: usize,
+}
+
+/// [`Panels::hiding`] of vectors: half of a 7x7 image.
+const HIDING: usize = 24;
+
+/// What tasks of a product split: rows of A, or units of columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    pub count: usize,
+    pub columns: bool,
 }
 
 impl Panels {
@@ -38,8 +50,13 @@ impl Panels {
         Self::new(int8.lanes, int8.nr(), n, 8 + k)
     }
 
+    /// The same for tiles, which wait for B however many the rows.
+    pub fn of_tiles(int8: &Int8, n: usize, k: usize) -> Self {
+        Panels { hiding: usize::MAX, ..Self::i8(int8, n, k) }
+    }
+
     fn new(lanes: usize, nr: usize, n: usize, column: usize) -> Self {
-        Panels { n, nr, lanes, column, full: n / nr, tail: (n % nr).div_ceil(lanes) }
+        Panels { n, nr, lanes, column, full: n / nr, tail: (n % nr).div_ceil(lanes), hiding: HIDING }
     }
 
     /// Registers of a full panel.
@@ -94,9 +111,13 @@ impl Panels {
         })
     }
 
-    /// Whether tasks share the `rows` of A and split the columns: where B is the larger operand.
-    pub fn split_columns(&self, groups: usize, rows: usize) -> bool {
-        self.n > rows && self.units(groups) > 1
+    /// What so many `threads` split. Where they split the rows of A, what one computes is mostly in its cache when it goes
+    /// on with that, but each reads all of B, which [`Panels::hiding`] rows hide. With fewer they split the columns, where B
+    /// is the larger operand. More threads never make fewer tasks.
+    pub fn pieces(&self, groups: usize, rows: usize, threads: usize) -> Pieces {
+        let (units, hidden) = (self.units(groups), rows / self.hiding);
+        let columns = self.n > rows && hidden < threads && units > 1 && units >= hidden;
+        Pieces { count: if columns { units } else { rows }, columns }
     }
 
     /// Every panel: where it begins, and the first column of each of its registers.
@@ -213,5 +234,26 @@ pub(crate) fn pack_depthwise_i8(
             let byte = (product * block + lane) * int8.unit + i * int8.element;
             into.put_i8(at + 8 * block + byte, int8.element, weight(product, i, channel));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::parts;
+
+    #[test]
+    fn more_threads_make_as_many_tasks_or_more() {
+        for (n, rows) in (1..40).flat_map(|n| (1..40).map(move |rows| (16 * n, 7 * rows))) {
+            let panels = Panels::new(16, 32, n, 1);
+            for panels in [panels, Panels { hiding: usize::MAX, ..panels }] {
+                let tasks = |threads| parts(threads, panels.pieces(1, rows, threads).count);
+                let counts: Vec<_> = (1..70).map(tasks).chain([tasks(usize::MAX)]).collect();
+                assert!(counts.is_sorted(), "{n} columns, {rows} rows: {counts:?}");
+            }
+        }
+        let panels = Panels::new(16, 32, 160, 1);
+        let columns = |rows, threads| panels.pieces(1, rows, threads).columns;
+        assert_eq!([columns(49, 2), columns(49, 3), columns(196, 9)], [false, true, false]);
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     ConvGeometry, Error, Image, ImageMut, Parallel, Quantized, Workspace,
     error::product,
     geometry::Placed,
+    pack::Pieces,
     packed::{Packed, Visit},
     tensor::{Element, Raw},
 };
@@ -37,8 +38,8 @@ pub trait ConvPath<T> {
     /// Bytes of workspace for a task, a multiple of 8.
     fn scratch(&self, geometry: &ConvGeometry, placed: &Placed) -> Result<usize, Error>;
 
-    /// Pieces into which the work on `n` images can be cut.
-    fn units(&self, n: usize, placed: &Placed) -> Result<usize, Error>;
+    /// What so many threads split of the work on `n` images.
+    fn pieces(&self, n: usize, placed: &Placed, threads: usize) -> Result<Pieces, Error>;
 
     /// Weights as the kernels read them.
     fn packed(&self) -> &Packed;
@@ -67,7 +68,7 @@ pub trait ConvPath<T> {
     unsafe fn run_rows(&self, images: &Images<'_, T>, rows: Range<usize>, fresh: bool, memory: *mut u64);
 
     /// Convolves images that were checked.
-    fn run(&self, images: &Images<'_, T>, units: usize, scratch: &mut Scratch<'_>, parallel: &dyn Parallel);
+    fn run(&self, images: &Images<'_, T>, pieces: Pieces, scratch: &mut Scratch<'_>, parallel: &dyn Parallel);
 }
 
 /// The images of a run: of shapes that fit `placed`, `y` apart from the others.
@@ -161,8 +162,8 @@ impl<T: Element> Conv2d<T> {
     /// An image that, padded, is smaller than the window; a size that overflows.
     pub fn workspace_len(&self, [n, h, w]: [usize; 3], threads: usize) -> Result<usize, Error> {
         let placed = self.geometry.window.on(h, w)?;
-        let units = self.path.units(n, &placed)?;
-        product("workspace", &[self.path.scratch(&self.geometry, &placed)?, parts(threads, units)])
+        let pieces = self.path.pieces(n, &placed, threads)?;
+        product("workspace", &[self.path.scratch(&self.geometry, &placed)?, parts(threads, pieces.count)])
     }
 
     /// Convolves `x` into `y`, with `residual` added before the activation.
@@ -194,12 +195,13 @@ impl<T: Element> Conv2d<T> {
         if residual.is_some() {
             self.path.check_residual()?;
         }
-        let units = self.path.units(x.shape()[0], &placed)?;
+        let threads = parallel.threads();
+        let pieces = self.path.pieces(x.shape()[0], &placed, threads)?;
         let bytes = self.path.scratch(&self.geometry, &placed)?;
-        let scratch = &mut Scratch::of(memory, bytes, parts(parallel.threads(), units))?;
+        let scratch = &mut Scratch::of(memory, bytes, parts(threads, pieces.count))?;
         let residual = residual.map(|residual| residual.raw());
         let images = Images { geometry: &self.geometry, placed, x: x.raw(), residual, y: y.raw() };
-        self.path.run(&images, units, scratch, parallel);
+        self.path.run(&images, pieces, scratch, parallel);
         Ok(())
     }
 }

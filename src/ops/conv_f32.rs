@@ -14,6 +14,7 @@ use crate::{
     error::product,
     geometry::Placed,
     kernels::Kernels,
+    pack::Pieces,
     packed::{Packed, Packing},
     tensor::Raw,
 };
@@ -129,12 +130,11 @@ impl ConvPath<f32> for ConvF32 {
         }
     }
 
-    fn units(&self, n: usize, placed: &Placed) -> Result<usize, Error> {
+    fn pieces(&self, n: usize, placed: &Placed, threads: usize) -> Result<Pieces, Error> {
         let pixels = product("y", &[n, placed.oh, placed.ow])?;
         Ok(match &self.path {
-            Path::Depthwise(_) => n * placed.oh,
-            Path::Gemm(gemm, _) if gemm.panels.split_columns(self.geometry.groups, pixels) => gemm.panels.units(1),
-            Path::Gemm(..) => pixels,
+            Path::Depthwise(_) => Pieces { count: n * placed.oh, columns: false },
+            Path::Gemm(gemm, _) => gemm.panels.pieces(self.geometry.groups, pixels, threads),
         })
     }
 
@@ -188,19 +188,19 @@ impl ConvPath<f32> for ConvF32 {
         Ok(())
     }
 
-    fn run(&self, images: &Images<'_, f32>, units: usize, scratch: &mut Scratch<'_>, parallel: &dyn Parallel) {
+    fn run(&self, images: &Images<'_, f32>, pieces: Pieces, scratch: &mut Scratch<'_>, parallel: &dyn Parallel) {
+        let Pieces { count, columns } = pieces;
         let Images { placed, x, y, residual, .. } = images;
         let finish = Finish { kernels: self.kernels, activation: self.activation, residual: *residual };
         match &self.path {
-            Path::Depthwise(depthwise) => run_parts(parallel, units, depthwise.outputs(), scratch, |rows, memory| {
+            Path::Depthwise(depthwise) => run_parts(parallel, count, depthwise.outputs(), scratch, |rows, memory| {
                 // SAFETY: shapes and overlap were checked, and each task has its rows and its memory.
                 unsafe { depthwise.run(x, y, placed, rows, true, &finish, memory) }
             }),
             Path::Gemm(gemm, zeros) => {
                 let layout = self.layout(gemm, placed, self.may_merge() && x.pixel_stride == x.c);
                 let (panels, groups) = (&gemm.panels, self.geometry.groups);
-                let columns = panels.split_columns(groups, y.pixels());
-                run_parts(parallel, units, gemm.grain(columns), scratch, |part, memory| {
+                run_parts(parallel, count, gemm.grain(columns), scratch, |part, memory| {
                     let (pixels, units) = if columns { (0..y.pixels(), part) } else { (part, 0..panels.units(groups)) };
                     // SAFETY: as above.
                     unsafe { self.run_gemm(gemm, zeros, &layout, x, y, placed, pixels, units, &finish, memory) };

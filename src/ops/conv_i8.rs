@@ -13,6 +13,7 @@ use crate::{
     error::product,
     geometry::Placed,
     kernels::{Kernels, RequantiseI8},
+    pack::Pieces,
     packed::Packed,
     quant::{Quantization, Quantized, Requantizer, Rescale, Ties},
     tensor::Raw,
@@ -312,12 +313,11 @@ impl<T: Quantized> ConvPath<T> for ConvI8 {
         product("workspace", &[words, size_of::<u64>()])
     }
 
-    fn units(&self, n: usize, placed: &Placed) -> Result<usize, Error> {
+    fn pieces(&self, n: usize, placed: &Placed, threads: usize) -> Result<Pieces, Error> {
         let pixels = product("y", &[n, placed.oh, placed.ow])?;
         Ok(match &self.path {
-            Path::Depthwise(_) => n * placed.oh,
-            Path::Gemm(gemm) if gemm.panels.split_columns(gemm.groups, pixels) => gemm.panels.units(gemm.groups),
-            Path::Gemm(_) => pixels,
+            Path::Depthwise(_) => Pieces { count: n * placed.oh, columns: false },
+            Path::Gemm(gemm) => gemm.panels.pieces(gemm.groups, pixels, threads),
         })
     }
 
@@ -378,17 +378,17 @@ impl<T: Quantized> ConvPath<T> for ConvI8 {
         self.requantizer.residual.map(|_| ()).ok_or(Error::ResidualQuantization)
     }
 
-    fn run(&self, images: &Images<'_, T>, units: usize, scratch: &mut Scratch<'_>, parallel: &dyn Parallel) {
+    fn run(&self, images: &Images<'_, T>, pieces: Pieces, scratch: &mut Scratch<'_>, parallel: &dyn Parallel) {
+        let Pieces { count, columns } = pieces;
         let images = &images.bytes();
         match &self.path {
-            Path::Depthwise(depthwise) => run_parts(parallel, units, depthwise.outputs(), scratch, |rows, memory| {
+            Path::Depthwise(depthwise) => run_parts(parallel, count, depthwise.outputs(), scratch, |rows, memory| {
                 // SAFETY: shapes and overlap were checked, and each task has its rows and its memory.
                 unsafe { self.run_depthwise(depthwise, images, rows, true, memory) }
             }),
             Path::Gemm(gemm) => {
                 let pixels = images.y.pixels();
-                let columns = gemm.panels.split_columns(gemm.groups, pixels);
-                run_parts(parallel, units, gemm.grain(columns), scratch, |part, memory| {
+                run_parts(parallel, count, gemm.grain(columns), scratch, |part, memory| {
                     let all = 0..gemm.panels.units(gemm.groups);
                     let (pixels, units) = if columns { (0..pixels, part) } else { (part, all) };
                     // SAFETY: as above.

@@ -58,7 +58,7 @@ impl Gemm {
         if tiles {
             bytes = kernels::amx_k(bytes);
         }
-        let panels = Panels::i8(int8, n, bytes);
+        let panels = if tiles { Panels::of_tiles(int8, n, bytes) } else { Panels::i8(int8, n, bytes) };
         Packing::check(groups, panels.len(), 1)?;
         Ok(Gemm { kernels, panels, groups, k: bytes, tiles, packed: Packed::default() })
     }

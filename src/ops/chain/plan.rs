@@ -6,6 +6,7 @@ use crate::{
     error::product,
     geometry::Placed,
     ops::{ConvPath, Scratch, conv2d::Images},
+    pack::Pieces,
     tensor::{Blocks, Raw},
 };
 use core::ops::Range;
@@ -21,8 +22,8 @@ const ALIASING: usize = 2048;
 #[derive(Clone, Copy)]
 pub(super) struct Stage {
     pub placed: Placed,
-    /// Pieces into which it can be cut.
-    units: usize,
+    /// Into which it is cut.
+    pieces: Pieces,
     /// Its tasks, bytes of scratch of each, and where in the memory they begin.
     tasks: usize,
     scratch_bytes: usize,
@@ -95,7 +96,7 @@ impl Plan {
         };
         let unused = Stage {
             placed: last,
-            units: 0,
+            pieces: Pieces { count: 0, columns: false },
             tasks: 0,
             scratch_bytes: 0,
             scratch: 0,
@@ -112,11 +113,11 @@ impl Plan {
             let (placed, c) = (placed[i], conv.geometry().cout);
             let shape = [n, placed.oh, placed.ow, c];
             // In strips a task runs them all; one after the other, each has tasks of its own.
-            let units = conv.path.units(n, &placed)?;
-            let tasks = if strip.is_some() { 1 } else { parts(threads, units) };
+            let pieces = conv.path.pieces(n, &placed, threads)?;
+            let tasks = if strip.is_some() { 1 } else { parts(threads, pieces.count) };
             let scratch_bytes = conv.path.scratch(conv.geometry(), &placed)?;
             lens[i][0] = product("workspace", &[scratch_bytes, tasks])?;
-            let stage = Stage { placed, units, tasks, scratch_bytes, shape, ..unused };
+            let stage = Stage { placed, pieces, tasks, scratch_bytes, shape, ..unused };
             stages[i] = stage;
             if let Some(next) = convs.get(i + 1) {
                 let [count, channels, width] = blocks(conv, next, &placed, strip.is_some());
@@ -226,7 +227,7 @@ impl<T: Element> Run<'_, T> {
             let y = if last { self.y } else { stage.image(memory) };
             let images = Images { geometry, placed, x, residual: self.residual.filter(|_| last), y };
             let mut scratch = scratch.part(memory.wrapping_add(stage.scratch).cast(), stage.scratch_bytes, stage.tasks);
-            conv.path.run(&images, stage.units, &mut scratch, parallel);
+            conv.path.run(&images, stage.pieces, &mut scratch, parallel);
         }
     }
 
