@@ -10,16 +10,26 @@ use crate::{
     quant::Output,
     tensor::Raw,
 };
+use core::ops::Range;
 
 /// Packed weights, and what an entry outside the image points at.
 pub(crate) struct Depthwise {
     dw: &'static DwI8,
+    /// What the channels behind the last whole block take, where narrower ones hold them; else a last block overlaps.
+    rest: Option<&'static DwI8>,
     geometry: ConvGeometry,
     pub packed: Packed,
     zeros: Packed,
     flip_in: u8,
     /// Whether kernels for any taps are used even where there is one for the shape: they can leave sums.
     sums: bool,
+}
+
+/// Channels in blocks of one width, and the byte at which their weights begin.
+struct Part {
+    dw: &'static DwI8,
+    channels: Range<usize>,
+    at: usize,
 }
 
 /// Where the output of rows goes.
@@ -47,25 +57,44 @@ impl Depthwise {
         let enough = kernels.dw_i8.iter().rev().find(|dw| dw.channels() >= geometry.cin);
         let dw = *enough.unwrap_or(&kernels.dw_i8[0]);
         let [packed, zeros] = [(); 2].map(|_| Packed::default());
-        let this = Depthwise { dw, geometry, packed, zeros, flip_in, sums };
-        Packing::check(geometry.cin.div_ceil(dw.channels()), this.block_len(), 1)?;
+        let mut this = Depthwise { dw, rest: None, geometry, packed, zeros, flip_in, sums };
+        let rest = geometry.cin % dw.channels();
+        // Kernels that go pixel by pixel, rather than block by block, would read the image twice: 1.04 times as long.
+        if rest > 0 && this.outputs() > 1 {
+            let narrower = |narrow: &&&DwI8| (rest..dw.channels()).contains(&narrow.channels());
+            this.rest = kernels.dw_i8.iter().rev().find(narrower).copied();
+        }
+        Packing::check(geometry.cin.div_ceil(dw.channels()), this.block_len(dw), 1)?;
         Ok(this)
+    }
+
+    /// The channels that each kind of blocks takes.
+    fn parts(&self) -> impl Iterator<Item = Part> {
+        let (cin, channels) = (self.geometry.cin, self.dw.channels());
+        let whole = if self.rest.is_some() { cin / channels * channels } else { cin };
+        let at = whole.div_ceil(channels) * self.block_len(self.dw);
+        let rest = self.rest.map(|dw| Part { dw, channels: cin - dw.channels()..cin, at });
+        [Part { dw: self.dw, channels: 0..whole, at: 0 }].into_iter().chain(rest)
     }
 
     /// Packed bytes.
     pub fn packed_len(&self) -> usize {
-        self.geometry.cin.div_ceil(self.dw.channels()) * self.block_len()
+        self.parts().map(|Part { dw, channels, .. }| channels.len().div_ceil(dw.channels()) * self.block_len(dw)).sum()
     }
 
     /// `zero` is the input's zero point; `head(channel)` are bias and scale, `weight(tap, channel)` is a weight.
     pub fn pack(&mut self, zero: u8, head: impl Fn(usize) -> (i32, f32), weight: impl Fn(usize, usize) -> i8) {
-        let (dw, geometry, shape) = (self.dw, &self.geometry, self.shape());
-        let (g, block, cin) = (dw.int8.values(), dw.channels(), geometry.cin);
+        let (geometry, shape, g) = (&self.geometry, self.shape(), self.dw.int8.values());
         let (taps, [kh, kw]) = (geometry.taps(), geometry.window.kernel);
-        let (products, len, units) = (self.products(), self.block_len(), kh.div_ceil(g));
+        let (products, units) = (self.products(), kh.div_ceil(g));
         let mut packed = Packing::new(self.packed_len());
-        for i in 0..cin.div_ceil(block) {
-            let start = (i * block).min(cin.saturating_sub(block));
+        let blocks = self.parts().flat_map(|Part { dw, channels, at }| {
+            let (block, len) = (dw.channels(), self.block_len(dw));
+            (0..channels.len().div_ceil(block)).map(move |i| {
+                (dw, channels.start + (i * block).min(channels.len().saturating_sub(block)), at + i * len)
+            })
+        });
+        for (dw, start, at) in blocks {
             let weight = |product: usize, row: usize, channel: usize| {
                 let tap = if let Some((_, stride)) = shape {
                     // The units of an output row below the first begin as many rows above its window.
@@ -78,7 +107,7 @@ impl Depthwise {
                 tap.map_or(0, |tap| weight(tap, start + channel))
             };
             let head = |channel| head(start + channel);
-            pack_depthwise_i8(dw, &mut packed, i * len, cin - start, products, head, weight);
+            pack_depthwise_i8(dw, &mut packed, at, geometry.cin - start, products, head, weight);
         }
         self.packed = packed.done();
         // The kernels for any taps flip as they read.
@@ -105,8 +134,8 @@ impl Depthwise {
     }
 
     /// Bytes of the weights of a block.
-    fn block_len(&self) -> usize {
-        self.dw.block_len(self.products())
+    fn block_len(&self, dw: &DwI8) -> usize {
+        dw.block_len(self.products())
     }
 
     /// Channels that are taken together: blocks of an image are multiples of them. `None` where rows are copied first.
@@ -170,19 +199,19 @@ impl Depthwise {
 
     /// The kernel for rows of `width` outputs: that of the pixel count that takes the fewest steps, where a step costs its
     /// pixels and one more.
-    fn kernel(&self, width: usize) -> Kernel<DwConvI8> {
+    fn kernel(&self, dw: &DwI8, width: usize) -> Kernel<DwConvI8> {
         let cost = |&i: &usize| {
-            let pixels = self.dw.pixels[i];
+            let pixels = dw.pixels[i];
             if pixels > width { usize::MAX } else { width.div_ceil(pixels) * (pixels + 1) }
         };
-        let pixels = (0..self.dw.pixels.len()).min_by_key(cost).unwrap_or(0);
-        let own = self.shape().and_then(|(k, stride)| self.dw.dwconv(k, stride, pixels));
-        own.unwrap_or(self.dw.dwconv_i8_taps[0])
+        let pixels = (0..dw.pixels.len()).min_by_key(cost).unwrap_or(0);
+        let own = self.shape().and_then(|(k, stride)| dw.dwconv(k, stride, pixels));
+        own.unwrap_or(dw.dwconv_i8_taps[0])
     }
 
-    /// The kernel for rows of `width` outputs, or rather their segments.
+    /// The kernel of whole blocks for rows of `width` outputs, or rather their segments.
     pub fn kernel_name(&self, width: usize) -> &'static str {
-        self.kernel(width.div_ceil(self.segments(width))).name
+        self.kernel(self.dw, width.div_ceil(self.segments(width))).name
     }
 
     /// Computes `outputs` output rows from `row` on, counted over the batch, of one image; see `Ring::rows`.
@@ -245,18 +274,24 @@ impl Depthwise {
         };
         let Output { zero_point, min, max, flip } = to.output;
         let segments = self.segments(placed.ow);
-        for (block, segment) in (0..x.blocks.count).flat_map(|block| (0..segments).map(move |i| (block, i))) {
-            let channels = x.block_channels(block);
+        let blocks = (0..x.blocks.count).flat_map(|block| (0..segments).map(move |segment| (block, segment)));
+        for ((block, segment), of) in blocks.flat_map(|block| self.parts().map(move |part| (block, part))) {
+            let within = x.block_channels(block);
+            let channels = within.start.max(of.channels.start)..within.end.min(of.channels.end);
+            if channels.is_empty() {
+                continue;
+            }
             let first = channels.start;
             let columns = part(placed.ow, segments, segment);
             let to_sums = columns.start * to.sums_stride + first;
+            let before = (first - of.channels.start) / of.dw.channels() * self.block_len(of.dw);
             let args = DwConvI8 {
                 rows: rows.map(|table| table.wrapping_add(columns.start * shape.map_or(taps, |(_, stride)| stride))),
                 taps,
                 width: columns.len(),
-                offset: block * x.blocks.stride,
+                offset: block * x.blocks.stride + first - within.start,
                 channels: channels.len(),
-                w: self.packed.as_ptr::<u8>().wrapping_add(first / self.dw.channels() * self.block_len()),
+                w: self.packed.as_ptr::<u8>().wrapping_add(of.at + before),
                 out: to.out.wrapping_add(columns.start * to.out_stride + first),
                 out_stride: to.out_stride,
                 outputs,
@@ -271,7 +306,7 @@ impl Depthwise {
                 flip,
             };
             // SAFETY: the contract of `DwConvI8`: `kernel` chooses no more pixels than the width.
-            unsafe { self.kernel(columns.len()).run(&args) }
+            unsafe { self.kernel(of.dw, columns.len()).run(&args) }
         }
     }
 }
