@@ -92,7 +92,7 @@
 //! | --- | --- |
 //! | `std` | run-time detection, [`mod@reference`]; without it the level is what the compiler was told of the target |
 //! | `isa-env` | `KOLIBRI_ISA` and `KOLIBRI_FUSE` |
-//! | `rayon` | `Rayon`, a [`Parallel`] on the current pool |
+//! | `rayon` | `Rayon`, a [`Parallel`] on the current pool, and `Rayon::hold`, which keeps its threads awake |
 //! | `capi` | the functions of `include/kolibri.h`, for which cargo-c makes a library |
 //! | `levels` | `portable`, `avx2`, `avxvnni`, `avx512`, `avx512vnni`, `amx`, `neon_dotprod`, `neon_i8mm`, each a feature that asks for those whose kernels it shares; neon is always there |
 //! | `operators` | those that follow; convolution, fully connected layers, [`Add`], [`Activate`] and [`copy`] are always there |

@@ -112,7 +112,7 @@ mod held {
 
     /// Runs calls of up to twice as many tasks as threads, and a few more, and counts tasks.
     fn count(threads: &dyn Parallel) {
-        for call in 0..500 {
+        for call in 0..100 {
             let tasks = call % (2 * threads.threads() + 3);
             let runs: Vec<_> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
             threads.run(tasks, &|i| {
