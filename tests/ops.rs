@@ -5,15 +5,18 @@
 mod common;
 
 use common::{
-    CANARY, Data, Rng, Seed, int8_cases, levels,
+    CANARY, Data, Rng, Seed, emulated_levels, int8_cases, levels,
     mem::Place,
     operator_cases::{self, conv_geometry, conv_of, fully_connected_of},
     quickcheck, squeeze_excite_cases,
 };
 use kolibri::{
     Activation, ChannelShuffle, ConvGeometry, Error, Image, ImageMut, Lookup, Padding, Pool2d, QuantParams, Quantized,
-    Requantization, Serial, SqueezeExciteWeights, Weights, Window, kernels::INTERLEAVED, reference,
+    Requantization, Serial, SqueezeExciteWeights, Weights, Window,
+    kernels::{DW_SHAPES, DwI8, INTERLEAVED, Kernels},
+    reference,
 };
+use std::collections::BTreeSet;
 
 #[test]
 fn convolution_is_the_reference() {
@@ -260,6 +263,21 @@ fn known_answers() {
 #[test]
 fn convolution_of_bytes_is_the_reference() {
     quickcheck(1500, |seed: Seed| int8_cases::conv(&mut Rng::new(seed.0), Place::Heap));
+}
+
+/// Depthwise with as many channels as a block of each level and one of another have together, one less, and one more.
+#[test]
+fn channels_behind_whole_blocks_are_the_reference() {
+    let blocks = |kernels: &&'static Kernels| kernels.dw_i8.iter().map(|dw: &&DwI8| dw.channels());
+    let all: BTreeSet<usize> = levels().iter().chain(&emulated_levels()).flat_map(blocks).collect();
+    let sums = all.iter().flat_map(|wide| all.iter().map(move |narrow| wide + narrow));
+    let channels: BTreeSet<usize> = sums.flat_map(|sum| sum - 1..=sum + 1).collect();
+    for (channels, (k, stride)) in channels.into_iter().flat_map(|c| DW_SHAPES.map(|shape| (c, shape))) {
+        let geometry = ConvGeometry::new(channels, channels, [k; 2]).groups(channels);
+        let geometry = geometry.stride([stride; 2]).padding(Padding::Same);
+        let out = geometry.output_size(3, 3).expect("an output");
+        int8_cases::conv_of(&mut Rng::new(channels as u64), Place::Heap, &geometry, [1, 3, 3], out, false);
+    }
 }
 
 #[test]

@@ -96,7 +96,8 @@ impl Random {
 /// Fills an output on a level with lent threads.
 type Run<'a, T> = &'a mut dyn FnMut(&'static Kernels, &mut [T], &dyn Parallel);
 
-/// As `operator_cases::on_every_level`: every level must give the same bytes; some cases are for emulated ones, too.
+/// As `operator_cases::on_every_level`: every level must give the same bytes; small cases and some others are for
+/// emulated ones, too.
 pub fn on_every_level<T: Quantized + PartialEq + Debug>(
     rng: &mut Rng,
     what: &dyn Debug,
@@ -104,7 +105,7 @@ pub fn on_every_level<T: Quantized + PartialEq + Debug>(
     expected: &[T],
     run: Run<'_, T>,
 ) {
-    let emulated = if rng.one_in(25) { emulated_levels() } else { Vec::new() };
+    let emulated = if rng.one_in(25) || expected.len() < 1500 { emulated_levels() } else { Vec::new() };
     let all: [&dyn Parallel; 3] = [&Serial, &Threads(2), &Threads(3)];
     let native = levels().into_iter().map(|kernels| (kernels, &all[..]));
     for (kernels, parallel) in native.chain(emulated.into_iter().map(|kernels| (kernels, &all[..1]))) {
