@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every set of features that is likely to be asked for compiles without a warning, and the smallest one runs: about a minute.
+# Every set of features that is likely to be asked for compiles without a warning, and the smallest ones run: about three minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
