@@ -19,18 +19,13 @@ pub(crate) unsafe fn copy_runs(
             for run in 0..runs {
                 let from = from.wrapping_add(run.wrapping_mul(from_step));
                 let to = to.wrapping_add(run.wrapping_mul(to_step));
-                let mut at = 0;
-                loop {
-                    // SAFETY: as promised by the caller: `len` is no less than a chunk, and `at` leaves room for one.
-                    unsafe {
-                        let chunk = from.add(at).cast::<[$chunk; $count]>().read_unaligned().map(|bytes| bytes ^ flip);
-                        to.add(at).cast::<[$chunk; $count]>().write_unaligned(chunk);
-                    }
-                    if at == len - SIZE {
-                        break;
-                    }
-                    at = (at + SIZE).min(len - SIZE);
-                }
+                // SAFETY: as promised by the caller: `len` is no less than a chunk, and `at` leaves room for one.
+                let copy = |at: usize| unsafe {
+                    let chunk = from.add(at).cast::<[$chunk; $count]>().read_unaligned().map(|bytes| bytes ^ flip);
+                    to.add(at).cast::<[$chunk; $count]>().write_unaligned(chunk);
+                };
+                (0..len - SIZE).step_by(SIZE).for_each(copy);
+                copy(len - SIZE);
             }
         }};
     }

@@ -33,13 +33,16 @@ pub(crate) struct Rows {
     pub group: usize,
 }
 
-/// Bytes to which converted rows are aligned.
-const ALIGN: usize = 64;
+/// Bytes that a whole unit may read behind the rows.
+const BEHIND: usize = 64;
+/// Bytes that are copied at a time.
+const CHUNK: usize = 16;
 
 impl Gather<'_> {
-    /// Bytes of memory for the rows of `pixels`: as they are multiplied, and before that as they are read.
+    /// Bytes of memory for the rows of `pixels`: as they are multiplied, and where those are wider, as they are read.
     pub fn len(groups: usize, k: usize, int8: &Int8, pixels: usize) -> usize {
-        groups * pixels * (k + k / int8.element) + ALIGN
+        let read = if int8.element > 1 { k / int8.element } else { 0 };
+        groups * pixels * (k + read) + BEHIND
     }
 
     /// Values of a row.
@@ -57,33 +60,33 @@ impl Gather<'_> {
     /// `memory` has room for [`Gather::len`] bytes; the image is the one that `placed` was made for.
     pub unsafe fn rows(&self, pixels: &Range<usize>, memory: *mut u8) -> Rows {
         let (x, values, cin, element) = (self.x, self.values(), self.geometry.group_cin(), self.kernels.int8.element);
-        let all = self.geometry.groups * pixels.len() * values;
+        let rows = |a, stride, group| Rows { a, stride: stride * element, group: group * element };
         let pointwise = self.geometry.is_pixelwise(self.placed);
-        let convert = self.flip != 0 || element > 1;
-        let mut rows = Rows { a: x.pixel(pixels.start), stride: x.pixel_stride, group: cin };
-        if pointwise && cin == values && !convert {
-            return rows;
+        let of_image = x.pixel(pixels.start).cast_const();
+        if pointwise && cin == values && self.flip == 0 && element == 1 {
+            return rows(of_image, x.pixel_stride, cin);
         }
-        let len = if pointwise && x.pixel_stride == self.geometry.cin {
-            pixels.len() * x.pixel_stride
-        } else {
-            // SAFETY: the room is there.
-            unsafe { self.fill(pixels, memory) };
-            rows = Rows { a: memory, stride: values, group: pixels.len() * values };
-            if !convert {
-                return rows;
+        let (group, all) = (pixels.len() * values, self.geometry.groups * pixels.len() * values);
+        // SAFETY: there is room for all rows, and for them in the level's form before that, if it is another one; no row
+        // of the image's pixels begins later than in rows of whole units.
+        unsafe {
+            if pointwise && x.pixel_stride == self.geometry.cin {
+                self.convert(of_image, memory, pixels.len() * x.pixel_stride);
+                return rows(memory, x.pixel_stride, cin);
             }
-            all
-        };
-        let to = memory.wrapping_add(all.next_multiple_of(ALIGN));
-        // SAFETY: `len` bytes at `a`, of the image or as just filled, and behind them the room for what they become, and
-        // for whole units of it: no row begins later than in rows of whole units.
-        unsafe { self.convert(rows.a, to, len) };
-        Rows { a: to, stride: rows.stride * element, group: rows.group * element }
+            if element == 1 {
+                self.fill(pixels, memory, self.flip);
+            } else {
+                let read = memory.add(all * element);
+                self.fill(pixels, read, 0);
+                self.convert(read, memory, all);
+            }
+        }
+        rows(memory, values, group)
     }
 
-    /// The bytes of the rows.
-    unsafe fn fill(&self, pixels: &Range<usize>, to: *mut u8) {
+    /// The bytes of the rows, bits of `flip` flipped.
+    unsafe fn fill(&self, pixels: &Range<usize>, to: *mut u8, flip: u8) {
         let m = pixels.len();
         for group in 0..self.geometry.groups {
             let mut pixel = pixels.start;
@@ -93,44 +96,48 @@ impl Gather<'_> {
                 let to = to.wrapping_add((group * m + pixel - pixels.start) * self.values());
                 pixel += columns.len();
                 // SAFETY: the part of the room that is for these pixels.
-                unsafe { self.fill_row(group, [row / self.placed.oh, row % self.placed.oh], columns, to) };
+                unsafe { self.fill_row(group, [row / self.placed.oh, row % self.placed.oh], columns, to, flip) };
             }
         }
     }
 
     /// The outputs `columns` of row `oy` of image `n`, one kernel row after the other.
-    unsafe fn fill_row(&self, group: usize, [n, oy]: [usize; 2], columns: Range<usize>, to: *mut u8) {
+    unsafe fn fill_row(&self, group: usize, [n, oy]: [usize; 2], columns: Range<usize>, to: *mut u8, flip: u8) {
         let (g, window, placed) = (self.geometry, &self.geometry.window, self.placed);
         let ([kh, kw], cin) = (window.kernel, g.group_cin());
         // Taps of a kernel row adjoin, where they are inside the image.
         let merged = self.x.pixel_stride == cin && window.dilation[1] == 1;
         let inside = placed.inside(window.stride[1], 0, placed.window[1] - 1);
+        let (run, chunks) = (kw * cin, (kw * cin).next_multiple_of(CHUNK));
         for ky in 0..kh {
             let iy = (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(placed.padding[0]);
             let at = |ox: usize| to.wrapping_add((ox - columns.start) * self.values() + ky * kw * cin);
-            let row = self.x.row(n * placed.h + if iy < placed.h { iy } else { 0 }).wrapping_add(group * cin);
+            let image_row = n * placed.h + if iy < placed.h { iy } else { 0 };
+            let row = self.x.row(image_row).wrapping_add(group * cin);
+            // What whole chunks write behind a run is for the next one of the pixel, which comes later.
+            let whole = ky + 1 < kh && chunks <= 2 * run && self.x.holds(image_row, chunks);
             // A pixel of that row; it is read only where it exists.
             let pixel = |ix: usize| row.wrapping_add(ix.wrapping_mul(self.x.pixel_stride)).cast_const();
             let start = |ox: usize| (ox * window.stride[1]).wrapping_sub(placed.padding[1]);
             let mut ox = columns.start;
             while ox < columns.end {
                 let runs = inside.end.min(columns.end);
-                // SAFETY: `kw * cin` bytes of the rows; pixels inside the image.
+                // SAFETY: `run` bytes of the rows, or `chunks`; pixels inside the image.
                 unsafe {
                     if iy < placed.h && merged && inside.contains(&ox) {
                         // Where it overflows there is no second output.
                         let step = window.stride[1].wrapping_mul(self.x.pixel_stride);
-                        let to = (at(ox), self.values());
-                        copy_runs((pixel(start(ox)), step), to, kw * cin, runs - ox, 0);
+                        let (from, to) = ((pixel(start(ox)), step), (at(ox), self.values()));
+                        copy_runs(from, to, if whole { chunks } else { run }, runs - ox, flip);
                         ox = runs;
                         continue;
                     }
                     for kx in 0..kw {
                         let (ix, at) = (start(ox).wrapping_add(kx * window.dilation[1]), at(ox).add(kx * cin));
                         if iy < placed.h && ix < placed.w {
-                            copy_runs((pixel(ix), 0), (at, 0), cin, 1, 0);
+                            copy_runs((pixel(ix), 0), (at, 0), cin, 1, flip);
                         } else {
-                            at.write_bytes(self.zero, cin);
+                            at.write_bytes(self.zero ^ flip, cin);
                         }
                     }
                 }
