@@ -33,13 +33,13 @@ impl Arbitrary for Seed {
     }
 }
 
-/// Runs `property` on `tests` seeds, a tenth under emulation, or on as many as `QUICKCHECK_TESTS` says.
+/// Runs `property` on `tests` seeds, a twentieth under emulation, or on as many as `QUICKCHECK_TESTS` says.
 /// `KOLIBRI_SEED` repeats one case.
 pub fn quickcheck(tests: u64, property: fn(Seed)) {
     if let Ok(seed) = std::env::var("KOLIBRI_SEED") {
         return property(Seed(seed.parse().expect("a number")));
     }
-    let tests = if runner().is_some() { tests.div_ceil(10) } else { tests };
+    let tests = if runner().is_some() { tests.div_ceil(20) } else { tests };
     let wanted = std::env::var("QUICKCHECK_TESTS").ok().map(|tests| tests.parse().expect("a number"));
     QuickCheck::new().tests(wanted.unwrap_or(tests)).quickcheck(property);
 }
