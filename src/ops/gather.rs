@@ -111,7 +111,7 @@ impl Gather<'_> {
         let (run, chunks) = (kw * cin, (kw * cin).next_multiple_of(CHUNK));
         for ky in 0..kh {
             let iy = (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(placed.padding[0]);
-            let at = |ox: usize| to.wrapping_add((ox - columns.start) * self.values() + ky * kw * cin);
+            let at = |ox: usize| to.wrapping_add((ox - columns.start) * self.values() + ky * run);
             let image_row = n * placed.h + if iy < placed.h { iy } else { 0 };
             let row = self.x.row(image_row).wrapping_add(group * cin);
             // What whole chunks write behind a run is for the next one of the pixel, which comes later.
